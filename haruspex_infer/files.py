@@ -1,0 +1,55 @@
+"""Writing files so that a reader never meets half of one."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from haruspex_infer.errors import HaruspexError
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path : Path
+        Final name. The data go to a hidden file beside it, which is renamed at the end and removed if
+        anything goes wrong.
+
+    Raises
+    ------
+    HaruspexError
+        If the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as stream:
+            yield stream
+        temporary.replace(path)
+    except OSError as error:
+        raise HaruspexError(f"{path} cannot be written: {error.strerror or error}.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make a folder and make sure that files can be written to it.
+
+    Raises
+    ------
+    HaruspexError
+        If the folder cannot be made or written to.
+    """
+    probe = folder / f".haruspex.{os.getpid()}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise HaruspexError(
+            f"The output folder {folder} cannot be written to ({error.strerror or error}); "
+            "choose another with -o."
+        ) from error

@@ -1,0 +1,252 @@
+"""Reads density maps from MRC/CCP4 files and writes volumes on the same voxels."""
+
+import bz2
+import gzip
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from haruspex_infer.errors import HaruspexError
+from haruspex_infer.files import written_whole
+from haruspex_infer.grid import Grid, Triple
+from haruspex_infer.mapheader import (
+    HEADER_BYTES,
+    MapHeader,
+    header_of,
+    locate,
+    parse_header,
+    sibling_header,
+)
+
+_ENDINGS = (".gz", ".bz2", ".mrc", ".map", ".ccp4")
+_OPENERS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
+
+
+@dataclass(frozen=True)
+class Map:
+    """A density map.
+
+    Attributes
+    ----------
+    density : ndarray, shape (z, y, x)
+        Density. Float32; a read-only view of the file where that is plain and holds float32.
+    grid : Grid
+        Where the voxels lie.
+    header : MapHeader
+        Header for volumes on the same voxels.
+    path : Path or None
+        File it came from.
+    warnings : tuple of str
+        What was unusual about the file.
+    voxel_size_given : bool
+        True where the voxel size is not the header's but the caller's.
+    """
+
+    density: NDArray[np.float32]
+    grid: Grid
+    header: MapHeader = field(repr=False)
+    path: Path | None = None
+    warnings: tuple[str, ...] = ()
+    voxel_size_given: bool = False
+
+    @classmethod
+    def from_array(
+        cls, density: ArrayLike, voxel_size: float | Triple, origin: Triple = (0.0, 0.0, 0.0)
+    ) -> "Map":
+        """Make a map of an array.
+
+        Parameters
+        ----------
+        density : array_like, shape (z, y, x)
+            Density.
+        voxel_size : float or tuple of float
+            Voxel edges in Å, one number or (z, y, x).
+        origin : tuple of float
+            Position (z, y, x) in Å of voxel [0, 0, 0].
+
+        Raises
+        ------
+        HaruspexError
+            If the array is not a volume of finite numbers, or the voxel size not positive.
+        """
+        volume = np.asarray(density)
+        if volume.ndim != 3 or min(volume.shape) < 2:
+            raise HaruspexError(f"The array has shape {volume.shape}: a map has three axes (z, y, x).")
+        if volume.dtype.kind not in "iuf":
+            raise HaruspexError(f"The array holds {volume.dtype}, not real numbers.")
+        volume = volume.astype(np.float32, copy=False)
+        _refuse_what_is_not_finite(volume, "The array")
+        grid = Grid(volume.shape, edges(voxel_size), origin)  # type: ignore[arg-type]
+        return cls(volume, grid, header_of(grid))
+
+    @property
+    def stem(self) -> str:
+        """Name of the file without the endings of maps and of compression."""
+        return stem_of(self.path) if self.path else "map"
+
+
+def stem_of(path: Path) -> str:
+    """Return the name of a file without .gz, .bz2, .mrc, .map and .ccp4."""
+    name = path.name
+    while name.lower().endswith(_ENDINGS) and name.lower() not in _ENDINGS:
+        name = name[: name.rindex(".")]
+    return name
+
+
+def edges(voxel_size: float | Triple) -> Triple:
+    """Return voxel edges (z, y, x) in Å from one number or three.
+
+    Raises
+    ------
+    HaruspexError
+        If an edge is not a positive number.
+    """
+    zyx = np.broadcast_to(np.asarray(voxel_size, dtype=np.float64), 3)
+    if not (np.isfinite(zyx).all() and (zyx > 0).all()):
+        raise HaruspexError(f"The voxel size must be positive, in Å, and is given as {voxel_size}.")
+    return float(zyx[0]), float(zyx[1]), float(zyx[2])
+
+
+def read_map(path: str | os.PathLike[str], voxel_size: float | Triple | None = None) -> Map:
+    """Read a map from an MRC/CCP4 file, plain or compressed by gzip or bzip2 whatever its name.
+
+    Parameters
+    ----------
+    path : path-like
+        The file. Modes 0, 1, 2, 6 and 12, any order of axes, either byte order.
+    voxel_size : float or tuple of float, optional
+        Voxel edges in Å, one number or (z, y, x), in place of the header's.
+
+    Returns
+    -------
+    Map
+
+    Raises
+    ------
+    HaruspexError
+        If the file cannot be read, or holds something else than one map with right angles.
+    """
+    path = Path(path)
+    given = None if voxel_size is None else edges(voxel_size)
+    try:
+        if path.is_dir():
+            raise HaruspexError(f"{path} is a folder, not a map.")
+        with path.open("rb") as stream:
+            opener = _OPENERS.get(stream.read(2))
+        if opener is None:
+            header, data, warnings = _read_plain(path)
+        else:
+            with opener(path, "rb") as stream:
+                header, data, warnings = _read_stream(stream, str(path))
+    except FileNotFoundError as error:
+        raise HaruspexError(f"{path} does not exist.") from error
+    except EOFError as error:
+        raise HaruspexError(f"{path} is truncated: its compressed data end too early.") from error
+    except (zlib.error, gzip.BadGzipFile) as error:
+        raise HaruspexError(f"{path} is corrupt: its compressed data cannot be read ({error}).") from error
+    except OSError as error:
+        raise HaruspexError(f"{path} cannot be read: {error.strerror or error}.") from error
+    header, grid = locate(header, given, str(path), warnings)
+    density = header.to_zyx(data)
+    if density.dtype != np.float32 or not density.dtype.isnative:
+        density = density.astype(np.float32)
+    _refuse_what_is_not_finite(density, str(path))
+    return Map(density, grid, header, path, tuple(warnings), given is not None)
+
+
+def write_map_like(
+    template: Map, volume: NDArray[np.floating] | NDArray[np.integer], path: Path, label: str
+) -> None:
+    """Write a volume with the shape, cell, axis order, nstart, origin, ISPG and labels of a map.
+
+    Parameters
+    ----------
+    template : Map
+        The map whose voxels these are.
+    volume : ndarray, shape (z, y, x)
+        Floating-point numbers are written as mode 2, integers as mode 0 (−128 to 127).
+    path : Path
+        Where to write.
+    label : str
+        ASCII, at most 80 characters; added to the labels where there is room.
+
+    Raises
+    ------
+    HaruspexError
+        If the file cannot be written.
+    """
+    mode, dtype = (2, "<f4") if volume.dtype.kind == "f" else (0, "i1")
+    data = template.header.to_file(volume)
+    with written_whole(path) as stream:
+        stream.write(sibling_header(template.header, data, mode, label))
+        for section in data:
+            stream.write(np.ascontiguousarray(section, dtype=dtype).tobytes())
+
+
+def _read_plain(path: Path) -> tuple[MapHeader, NDArray, list[str]]:
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        header, warnings = _read_header(stream, str(path))
+    promised = header.data_offset + header.data_bytes
+    if size < promised:
+        raise HaruspexError(
+            f"{path} is truncated: its header promises {promised:,} bytes and the file has {size:,}."
+        )
+    data = np.memmap(path, dtype=header.dtype, mode="r", offset=header.data_offset, shape=header.file_shape)
+    return header, data, warnings
+
+
+def _read_stream(stream: BinaryIO, name: str) -> tuple[MapHeader, NDArray, list[str]]:
+    header, warnings = _read_header(stream, name)
+    extended = int(header.fields.nsymbt)
+    for size in _pieces(extended):
+        stream.read(size)
+    try:
+        data = np.empty(header.data_bytes, dtype=np.uint8)
+    except MemoryError as error:
+        raise HaruspexError(
+            f"{name} promises {header.data_bytes:,} bytes of density, more than fits into memory."
+        ) from error
+    filled = 0
+    for size in _pieces(header.data_bytes):
+        piece = stream.read(size)
+        data[filled : filled + len(piece)] = np.frombuffer(piece, dtype=np.uint8)
+        filled += len(piece)
+        if len(piece) < size:
+            raise HaruspexError(
+                f"{name} is truncated: its header promises {header.data_bytes:,} bytes of density "
+                f"and it holds {filled:,}."
+            )
+    return header, data.view(header.dtype).reshape(header.file_shape), warnings
+
+
+def _read_header(stream: BinaryIO, name: str) -> tuple[MapHeader, list[str]]:
+    raw = stream.read(HEADER_BYTES)
+    if not raw:
+        raise HaruspexError(f"{name} is empty.")
+    if len(raw) < HEADER_BYTES:
+        if raw.lstrip()[:1] == b"<":
+            raise HaruspexError(f"{name} is a web page or XML, not a map: download the map again.")
+        raise HaruspexError(f"{name} is not a map: it has {len(raw)} bytes, less than a header.")
+    return parse_header(raw, name)
+
+
+def _pieces(total: int, size: int = 2**26) -> Iterator[int]:
+    """Split a number of bytes, so that a corrupt header cannot ask for one huge read."""
+    for start in range(0, total, size):
+        yield min(size, total - start)
+
+
+def _refuse_what_is_not_finite(density: NDArray[np.float32], name: str) -> None:
+    # slab by slab: a whole-volume mask of a large map would cost a quarter of the map again
+    bad = sum(slab.size - int(np.count_nonzero(np.isfinite(slab))) for slab in density)
+    if bad:
+        raise HaruspexError(
+            f"{name} holds {bad:,} voxels that are not numbers (NaN or infinite) of {density.size:,}."
+        )
