@@ -1,0 +1,133 @@
+"""Named configurations of training: a TOML file each, read into one dataclass."""
+
+import tomllib
+from dataclasses import asdict, dataclass, field, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from haruspex_infer.errors import HaruspexError
+from haruspex_train.simulate import SimulationSettings
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Everything that decides a training run besides the data.
+
+    Attributes
+    ----------
+    name : str
+        Name of the run and of the network it makes.
+    network : str
+        Architecture, a key of `networks.NETWORKS`.
+    network_options : dict
+        Arguments of the architecture.
+    steps, batch, crop : int
+        Steps, crops a step, edge of a crop in voxels.
+    segment, pool, fresh : int
+        Edge of the simulated segments, how many are kept, how many are replaced at each step.
+    loss : str
+        ``cross_entropy`` or ``focal_and_dice``.
+    weights : tuple of 5
+        Weights in the loss: other, helix, strand, nucleotide, coil.
+    true_negative : float
+        See `losses.cross_entropy`.
+    learning_rate, beta1, beta2, epsilon, weight_decay : float
+        Of Adam (decoupled weight decay).
+    schedule : str
+        ``constant``, or ``cosine`` to zero.
+    warm_up : int
+        Steps of linear warm-up.
+    clip : float
+        Largest norm of the gradient; 0 leaves it alone.
+    ema : float
+        Decay of the moving average of weights that validates and ships; 0 uses the weights themselves.
+    seed : int
+        Seed of everything drawn.
+    simulation : SimulationSettings
+        Ranges of the simulator.
+    """
+
+    name: str
+    network: str
+    steps: int
+    batch: int
+    crop: int
+    network_options: dict[str, Any] = field(default_factory=dict)
+    segment: int = 64
+    pool: int = 1536
+    fresh: int = 16
+    loss: str = "cross_entropy"
+    weights: tuple[float, ...] = (0.5, 1.0, 1.2, 1.0, 0.5)
+    true_negative: float = 1.0
+    learning_rate: float = 0.001
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    schedule: str = "cosine"
+    warm_up: int = 0
+    clip: float = 0.0
+    ema: float = 0.0
+    seed: int = 0
+    simulation: SimulationSettings = field(default_factory=SimulationSettings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for logs and a network's metadata."""
+        return asdict(self)
+
+
+def load_configuration(name: str) -> Configuration:
+    """Read a configuration.
+
+    Parameters
+    ----------
+    name : str
+        Name of one that ships with the package, or the path of a TOML file.
+
+    Raises
+    ------
+    HaruspexError
+        If there is no such configuration, or it holds an unknown or missing setting.
+    """
+    shipped = resources.files("haruspex_train") / "configurations" / f"{name}.toml"
+    source = Path(name) if name.endswith(".toml") else shipped
+    if not source.is_file():
+        raise HaruspexError(
+            f"There is no configuration {name}: give one of {', '.join(shipped_names())} or a TOML file."
+        )
+    try:
+        values = tomllib.loads(source.read_text())
+    except tomllib.TOMLDecodeError as fault:
+        raise HaruspexError(f"The configuration {name} is not valid TOML: {fault}.") from fault
+    simulation = values.pop("simulation", {})
+    _check(values, Configuration, name)
+    _check(simulation, SimulationSettings, f"{name}, [simulation]")
+    for key in ("weights",):
+        if key in values:
+            values[key] = tuple(values[key])
+    try:
+        return Configuration(**values, simulation=SimulationSettings(**_tuples(simulation)))
+    except TypeError as fault:
+        raise HaruspexError(f"The configuration {name} lacks a setting: {fault}.") from fault
+
+
+def shipped_names() -> list[str]:
+    """Names of the configurations in the package."""
+    folder = resources.files("haruspex_train") / "configurations"
+    return sorted(f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml"))
+
+
+def _check(values: dict[str, Any], cls: type, where: str) -> None:
+    unknown = sorted(set(values) - {f.name for f in fields(cls)})
+    if unknown:
+        raise HaruspexError(f"The configuration {where} holds unknown settings: {', '.join(unknown)}.")
+
+
+def _tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Lists as tuples, nested ones too: settings are immutable."""
+
+    def convert(value: object) -> object:
+        return tuple(convert(v) for v in value) if isinstance(value, list) else value
+
+    return {key: convert(value) for key, value in values.items()}

@@ -1,0 +1,167 @@
+"""Training of a network on simulated segments: one process, one device, one loop."""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from haruspex_infer.errors import HaruspexError
+from haruspex_train.configuration import Configuration
+from haruspex_train.library import load_training_atoms
+from haruspex_train.losses import cross_entropy, focal_and_dice
+from haruspex_train.networks import NETWORKS
+from haruspex_train.pool import SegmentPool
+from haruspex_train.progress import Log, MovingAverage, Progress
+from haruspex_train.simulate import Simulator
+from haruspex_train.validation import HeldOut
+
+SIMULATED_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How often things happen besides training steps."""
+
+    log_every: int = 100
+    validate_every: int = 1000
+    checkpoint_minutes: float = 2.0
+
+
+def train(
+    configuration: Configuration,
+    atoms: Path,
+    out: Path,
+    device: str = "cuda",
+    start_from: Path | None = None,
+    schedule: Schedule | None = None,
+) -> Path:
+    """Train a network, or go on where an earlier run in the same folder stopped.
+
+    Writes into `out`: ``log.tsv`` (step, seconds, learning rate, losses, validation figures),
+    ``checkpoint.pt`` (to go on from) and ``weights.pt`` (the network that ships, float16).
+
+    Parameters
+    ----------
+    configuration : Configuration
+        What to train and how.
+    atoms : path
+        Training file that ``haruspex prepare`` wrote.
+    out : path
+        Folder of the run.
+    device : str
+        ``cuda``, ``cuda:N`` or ``cpu``.
+    start_from : path, optional
+        Weights of an earlier run to begin with.
+    schedule : Schedule, optional
+        Intervals of logging, validation and checkpoints.
+
+    Returns
+    -------
+    path
+        The weights.
+
+    Raises
+    ------
+    HaruspexError
+        If the device is absent, or the folder holds a run of another configuration.
+    """
+    where = torch.device(device)
+    if where.type == "cuda" and not torch.cuda.is_available():
+        raise HaruspexError(
+            "Training was asked for on CUDA, but PyTorch finds no working GPU; use --device cpu."
+        )
+    schedule = schedule or Schedule()
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(configuration.seed)
+    torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cudnn.allow_tf32 = True
+
+    network = NETWORKS[configuration.network](**configuration.network_options).to(where)
+    if start_from is not None:
+        network.load_state_dict(torch.load(start_from, map_location=where)["weights"])
+    network.to(memory_format=torch.channels_last_3d)
+    average = MovingAverage(network, configuration.ema)
+    optimiser = torch.optim.AdamW(
+        network.parameters(),
+        lr=configuration.learning_rate,
+        betas=(configuration.beta1, configuration.beta2),
+        eps=configuration.epsilon,
+        weight_decay=configuration.weight_decay,
+        fused=where.type == "cuda",
+    )
+    library = load_training_atoms(atoms, "train")
+    progress = Progress(out, configuration, library, network, average, optimiser)
+    progress.resume(where)
+
+    # another seed after a resume: the crops drawn before are not drawn again
+    seed = configuration.seed + progress.step
+    simulator = Simulator(library, configuration.segment, where, seed, configuration.simulation)
+    pool = SegmentPool(simulator, configuration.pool, configuration.fresh, SIMULATED_AT_ONCE, seed)
+    held_out = HeldOut(load_training_atoms(atoms, "val"), configuration, where)
+    compiled: Any = torch.compile(network) if where.type == "cuda" else network
+    weights = torch.tensor(configuration.weights, device=where)
+    log = Log(out / "log.tsv")
+    parameters = sum(p.numel() for p in network.parameters())
+    print(f"{configuration.name}: {parameters:,} parameters, {len(library.ids)} models, step {progress.step}")
+
+    losses: list[Tensor] = []
+    began, saved = time.perf_counter() - progress.seconds, time.perf_counter()
+    while progress.step < configuration.steps:
+        rate = learning_rate(configuration, progress.step)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        density, labels = pool.batch(configuration.batch, configuration.crop)
+        loss = loss_of(configuration, compiled, density, labels, weights)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if configuration.clip:
+            nn.utils.clip_grad_norm_(network.parameters(), configuration.clip)
+        optimiser.step()
+        average.update(network)
+        losses.append(loss.detach())
+        progress.step += 1
+
+        last = progress.step == configuration.steps
+        if progress.step % schedule.log_every == 0 or last:
+            progress.seconds = time.perf_counter() - began
+            mean = float(torch.stack(losses).mean())
+            losses.clear()
+            if not math.isfinite(mean):
+                raise HaruspexError(
+                    f"The loss became {mean} by step {progress.step}; go on from the last checkpoint "
+                    "with a lower learning rate."
+                )
+            row = {"step": progress.step, "seconds": progress.seconds, "learning_rate": rate, "loss": mean}
+            if progress.step % schedule.validate_every == 0 or last:
+                row |= held_out.figures(average.network)
+            log.write(row)
+        if last or time.perf_counter() - saved > 60 * schedule.checkpoint_minutes:
+            progress.save()
+            saved = time.perf_counter()
+    return progress.weights_file
+
+
+def learning_rate(configuration: Configuration, step: int) -> float:
+    """Learning rate at a step: linear warm-up, then constant or half a cosine down to zero."""
+    rate = configuration.learning_rate * min(1.0, (step + 1) / max(1, configuration.warm_up))
+    if configuration.schedule == "cosine":
+        rate *= 0.5 * (1 + math.cos(math.pi * step / configuration.steps))
+    return rate
+
+
+def loss_of(
+    configuration: Configuration, network: Any, density: Tensor, labels: Tensor, weights: Tensor
+) -> Tensor:
+    """Loss of one batch; a network that sees only the centre is judged there."""
+    with torch.autocast(density.device.type, torch.bfloat16, enabled=density.is_cuda):
+        logits = network(density.contiguous(memory_format=torch.channels_last_3d))
+    cut = (labels.shape[-1] - logits.shape[-1]) // 2
+    if cut:
+        labels = labels[:, cut:-cut, cut:-cut, cut:-cut]
+    if configuration.loss == "focal_and_dice":
+        return focal_and_dice(logits, labels, weights)
+    return cross_entropy(logits, labels, weights, configuration.true_negative)
