@@ -4,7 +4,6 @@ import csv
 import hashlib
 import io
 import lzma
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haruspex_infer.errors import HaruspexError
+from haruspex_infer.files import written_whole
 from haruspex_infer.structure import Structure
 
 COORDINATE_STEP = 0.02
@@ -195,12 +195,8 @@ def save_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     """Write arrays as an xz-packed npz file, whole or not at all."""
     plain = io.BytesIO()
     np.savez(plain, allow_pickle=False, **arrays)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        unfinished.write_bytes(lzma.compress(plain.getbuffer(), preset=6))
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with written_whole(path) as stream:
+        stream.write(lzma.compress(plain.getbuffer(), preset=6))
 
 
 def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:

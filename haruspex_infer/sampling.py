@@ -1,0 +1,67 @@
+"""Volumes at the positions of atoms, and density in units of σ."""
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haruspex_infer.errors import HaruspexError
+from haruspex_infer.grid import Grid
+
+
+def sample(volume: NDArray[np.floating], grid: Grid, positions: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Interpolate a volume trilinearly at positions.
+
+    Parameters
+    ----------
+    volume : ndarray, shape (z, y, x)
+        Values at the voxel centres of `grid`.
+    grid : Grid
+        Where the voxels lie.
+    positions : ndarray, shape (n, 3)
+        Positions (x, y, z) in Å.
+
+    Returns
+    -------
+    ndarray of float32, shape (n,)
+        Not a number at positions outside the outermost voxel centres.
+    """
+    indices = grid.indices(positions)
+    last = np.array(grid.shape) - 1
+    inside = ((indices >= 0) & (indices <= last)).all(axis=1)
+    indices = indices[inside]
+    low = np.minimum(indices.astype(np.int64), last - 1)
+    part = indices - low
+    total = np.zeros(len(indices))
+    for corner in itertools.product((0, 1), repeat=3):
+        weight = np.where(corner, part, 1 - part).prod(axis=1)
+        z, y, x = (low + corner).T
+        total += weight * volume[z, y, x]
+    result = np.full(len(inside), np.nan, np.float32)
+    result[inside] = total
+    return result
+
+
+def mean_and_sigma(density: NDArray[np.floating]) -> tuple[float, float]:
+    """Mean and standard deviation of a whole map, as deposited.
+
+    A σ level is (density - mean) / σ. Both are taken over every voxel of the box, so a tight mask or
+    little solvent moves them; the 2020 paper's figures are defined this way (Main text, Methods).
+
+    Returns
+    -------
+    mean, sigma : float
+
+    Raises
+    ------
+    HaruspexError
+        If the map is constant.
+    """
+    # section by section in float64: float32 sums of large maps lose the mean
+    mean = float(np.mean(density, dtype=np.float64))
+    variance = (
+        sum(float(np.square(section - mean, dtype=np.float64).sum()) for section in density) / density.size
+    )
+    if variance <= 0:
+        raise HaruspexError("The map is constant, so it has no σ level; check that it is the right file.")
+    return mean, float(np.sqrt(variance))
