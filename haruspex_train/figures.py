@@ -1,0 +1,153 @@
+"""Figures of merit: how well predicted classes agree with the truth."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haruspex_infer.classes import CLASS_NAMES, OTHER
+from haruspex_train.groundtruth import IGNORE
+
+CALIBRATION_BINS = 15
+"""Bins of equal width in which confidence is compared with the share of right answers."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Figures of one map, or of several pooled; a figure without a case is not a number.
+
+    Attributes
+    ----------
+    recall, precision : float
+        The published ones: a right class is TP, a class where the truth is another or none is FP, none
+        where the truth has a class is FN (Mostosi et al. 2020, main text).
+    class_recall, class_precision, class_f1 : tuple of float
+        Strict figures of each class, *other* included. A class that the truth lacks has none.
+    macro_f1 : float
+        Mean F1 of the classes that the truth has.
+    calibration_error : float
+        Expected calibration error of the winning class' probability.
+    confusion : ndarray of int64, shape (4, 4)
+        Cases by true class (row) and predicted class (column).
+    """
+
+    recall: float
+    precision: float
+    class_recall: tuple[float, ...]
+    class_precision: tuple[float, ...]
+    class_f1: tuple[float, ...]
+    macro_f1: float
+    calibration_error: float
+    confusion: NDArray[np.int64]
+
+    @property
+    def cases(self) -> int:
+        """Number of residues or voxels."""
+        return int(self.confusion.sum())
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values for JSON; what is not a number becomes None."""
+        by_class = {
+            name: {
+                "recall": _plain(self.class_recall[k]),
+                "precision": _plain(self.class_precision[k]),
+                "f1": _plain(self.class_f1[k]),
+            }
+            for k, name in enumerate(CLASS_NAMES)
+        }
+        return {
+            "cases": self.cases,
+            "recall": _plain(self.recall),
+            "precision": _plain(self.precision),
+            "macro_f1": _plain(self.macro_f1),
+            "calibration_error": _plain(self.calibration_error),
+            "classes": by_class,
+            "confusion": self.confusion.tolist(),
+        }
+
+
+class Tally:
+    """Counts of predictions against the truth, to which residues or voxels are added bit by bit."""
+
+    def __init__(self) -> None:
+        self.confusion = np.zeros((len(CLASS_NAMES), len(CLASS_NAMES)), np.int64)
+        self._confidence = np.zeros(CALIBRATION_BINS)
+        self._right = np.zeros(CALIBRATION_BINS)
+
+    def add(self, probabilities: NDArray[np.floating], truth: NDArray[np.integer]) -> "Tally":
+        """Count cases.
+
+        Parameters
+        ----------
+        probabilities : ndarray, shape (4, ...)
+            Probability of each class; the highest is the prediction.
+        truth : ndarray of int, shape (...)
+            True class numbers; cases with `haruspex_train.groundtruth.IGNORE` do not count.
+
+        Returns
+        -------
+        Tally
+            Itself.
+        """
+        counted = truth != IGNORE
+        true = truth[counted].astype(np.int64)
+        chosen = probabilities[:, counted]
+        predicted = chosen.argmax(axis=0)
+        np.add.at(self.confusion, (true, predicted), 1)
+        confidence = chosen.max(axis=0)
+        bins = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
+        self._confidence += np.bincount(bins, weights=confidence, minlength=CALIBRATION_BINS)
+        self._right += np.bincount(bins, weights=predicted == true, minlength=CALIBRATION_BINS)
+        return self
+
+    def figures(self) -> Figures:
+        """Figures of everything counted so far."""
+        table = self.confusion
+        right = np.diag(table)
+        structured = np.arange(len(table)) != OTHER.number
+        true_positive = right[structured].sum()
+        false_positive = table[:, structured].sum() - true_positive
+        false_negative = table[structured, OTHER.number].sum()
+        in_truth = table.sum(axis=1) > 0
+        class_recall = _ratio(right, table.sum(axis=1))
+        class_precision = np.where(in_truth, _ratio(right, table.sum(axis=0)), np.nan)
+        class_f1 = np.where(in_truth, _ratio(2 * right, table.sum(axis=0) + table.sum(axis=1)), np.nan)
+        cases = table.sum()
+        error = np.abs(self._confidence - self._right).sum()
+        return Figures(
+            recall=float(_ratio(true_positive, true_positive + false_negative)),
+            precision=float(_ratio(true_positive, true_positive + false_positive)),
+            class_recall=tuple(class_recall.tolist()),
+            class_precision=tuple(class_precision.tolist()),
+            class_f1=tuple(class_f1.tolist()),
+            macro_f1=float(class_f1[in_truth].mean()) if cases else np.nan,
+            calibration_error=float(_ratio(error, cases)),
+            confusion=table.copy(),
+        )
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One figure over several maps: median, 10th percentile, and how many maps have the figure."""
+
+    median: float
+    tenth_percentile: float
+    maps: int
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """Summarise a figure over maps; maps without it do not count."""
+    known = np.array([value for value in values if np.isfinite(value)])
+    if len(known) == 0:
+        return Spread(np.nan, np.nan, 0)
+    return Spread(float(np.median(known)), float(np.percentile(known, 10)), len(known))
+
+
+def _ratio(part: NDArray | np.number, whole: NDArray | np.number) -> NDArray[np.float64]:
+    part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+
+
+def _plain(value: float) -> float | None:
+    return round(value, 4) if np.isfinite(value) else None
