@@ -51,7 +51,7 @@ class Grid:
             Indices (z, y, x); whole numbers are voxel centres.
         """
         zyx = np.asarray(positions, dtype=np.float64)[..., ::-1]
-        return (zyx - self.origin) / np.asarray(self.voxel_size)
+        return (zyx - np.array(self.origin)) / np.array(self.voxel_size)
 
     def positions(self, indices: ArrayLike) -> NDArray[np.float64]:
         """Return the positions (x, y, z) in Å, shape (n, 3), of voxel indices (z, y, x)."""
@@ -60,7 +60,7 @@ class Grid:
 
     def centres(self, axis: int) -> NDArray[np.float64]:
         """Return the coordinates in Å of the voxel centres along one axis (0 = z, 1 = y, 2 = x)."""
-        return self.origin[axis] + self.voxel_size[axis] * np.arange(self.shape[axis])
+        return self.origin[axis] + self.voxel_size[axis] * np.arange(self.shape[axis], dtype=np.float64)
 
     def working(self, minimum: float, maximum: float, target: float) -> "Grid":
         """Return the grid on which a network sees this map.

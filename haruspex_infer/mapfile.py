@@ -4,10 +4,10 @@ import bz2
 import gzip
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,7 +25,7 @@ from haruspex_infer.mapheader import (
 )
 
 _ENDINGS = (".gz", ".bz2", ".mrc", ".map", ".ccp4")
-_OPENERS = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
+_OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Map:
             raise HaruspexError(f"The array holds {volume.dtype}, not real numbers.")
         volume = volume.astype(np.float32, copy=False)
         _refuse_what_is_not_finite(volume, "The array")
-        grid = Grid(volume.shape, edges(voxel_size), origin)  # type: ignore[arg-type]
+        grid = Grid(volume.shape, edges(voxel_size), origin)
         return cls(volume, grid, header_of(grid))
 
     @property

@@ -16,7 +16,7 @@ from haruspex_infer.errors import HaruspexError
 from haruspex_infer.grid import Grid, Triple
 
 HEADER_BYTES = 1024
-MODES = {0: np.dtype("i1"), 1: np.dtype("i2"), 2: np.dtype("f4"), 6: np.dtype("u2"), 12: np.dtype("f2")}
+MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 _UNUSABLE_MODES = {3: "complex integers", 4: "complex numbers", 101: "4-bit integers"}
 _LABELS = 10
 
@@ -31,7 +31,7 @@ class MapHeader:
     @property
     def dtype(self) -> np.dtype:
         """Type of a voxel in the file."""
-        return MODES[int(self.fields.mode)].newbyteorder(self.byte_order)
+        return np.dtype(self.byte_order + MODES[int(self.fields.mode)])
 
     @property
     def file_shape(self) -> tuple[int, int, int]:
@@ -87,7 +87,7 @@ def parse_header(raw: bytes, name: str) -> tuple[MapHeader, list[str]]:
     HaruspexError
         If this is no header, or one of data that are not a volume.
     """
-    warnings = []
+    warnings: list[str] = []
     header = _in_likely_byte_order(raw, name, warnings)
     fields = header.fields
     mode = int(fields.mode)
@@ -100,7 +100,7 @@ def parse_header(raw: bytes, name: str) -> tuple[MapHeader, list[str]]:
         warnings.append("the header states no axis order; columns, rows, sections were taken as x, y, z")
     if sorted(header.axes) != [1, 2, 3]:
         raise HaruspexError(
-            f"{name} states the impossible axis order {header.axes} (mapc, mapr, maps): the header is corrupt."
+            f"{name} states the impossible axis order {header.axes} (mapc, mapr, maps): it is corrupt."
         )
     _refuse_what_is_no_volume(header, name)
     if int(fields.nsymbt) < 0:
@@ -139,7 +139,8 @@ def _refuse_what_is_no_volume(header: MapHeader, name: str) -> None:
         raise HaruspexError(f"{name} is a 2D image of {fields.nx} × {fields.ny} pixels, not a 3D map.")
     if int(fields.ispg) > 400:
         raise HaruspexError(
-            f"{name} is a stack of volumes (space group {int(fields.ispg)}): save one volume to a file of its own."
+            f"{name} is a stack of volumes (space group {int(fields.ispg)}): "
+            "save one volume to a file of its own."
         )
     if int(fields.ispg) == 0 and int(fields.mz) == 1:
         raise HaruspexError(f"{name} is a stack of {int(fields.nz)} 2D images, not a 3D map.")
@@ -192,16 +193,16 @@ def locate(
             raise HaruspexError(f"{name} states no voxel size: give it in Å with --voxel-size.")
     by_origin = np.array([fields.origin[axis] for axis in "xyz"], dtype=np.float64)
     start = np.empty(3)
-    for axis, value in zip(header.axes, (fields.nxstart, fields.nystart, fields.nzstart), strict=True):
-        start[axis - 1] = float(value)
+    for spatial, value in zip(header.axes, (fields.nxstart, fields.nystart, fields.nzstart), strict=True):
+        start[spatial - 1] = float(value)
     by_start = start * edges
     position = by_start
     if np.isfinite(by_origin).all() and by_origin.any():
         position = by_origin
         if by_start.any() and not np.allclose(by_origin, by_start, rtol=0, atol=0.01 * edges.min()):
             warnings.append(
-                f"origin ({_angstrom(by_origin)}) and nstart ({_angstrom(by_start)}) place the map differently; "
-                "origin was used"
+                f"origin ({_angstrom(by_origin)}) and nstart ({_angstrom(by_start)}) "
+                "place the map differently; origin was used"
             )
     grid = Grid(shape, _zyx(edges), _zyx(position))
     return MapHeader(fields, header.byte_order), grid

@@ -96,7 +96,10 @@ class Normaliser:
         self, density: NDArray[np.float32], voxel_size: tuple[float, float, float]
     ) -> NDArray[np.float32]:
         """Return the normalised density, float32 of the same shape; see `measure`."""
-        offset, scale = self.measure(density, voxel_size)
+        return self.apply(density, *self.measure(density, voxel_size))
+
+    def apply(self, density: NDArray[np.float32], offset: float, scale: float) -> NDArray[np.float32]:
+        """Bring density to the scale that `measure` found."""
         normalised = (density - np.float32(offset)) / np.float32(scale)
         return np.clip(normalised, self.lowest, self.highest, out=normalised)
 

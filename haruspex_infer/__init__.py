@@ -1,0 +1,35 @@
+"""Annotates cryo-EM maps voxel by voxel: helix, strand, nucleotide or other.
+
+>>> import haruspex_infer
+>>> annotation = haruspex_infer.annotate("map.mrc")  # doctest: +SKIP
+>>> annotation.save("map_haruspex")  # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from haruspex_infer.annotation import Annotation
+    from haruspex_infer.annotator import Annotator, annotate
+    from haruspex_infer.grid import Grid
+    from haruspex_infer.mapfile import Map, read_map
+
+__all__ = ["Annotation", "Annotator", "Grid", "Map", "annotate", "read_map"]
+
+# looked up on first use: the training package imports constants from here without ONNX Runtime
+_HOMES = {
+    "Annotation": "annotation",
+    "Annotator": "annotator",
+    "Grid": "grid",
+    "Map": "mapfile",
+    "annotate": "annotator",
+    "read_map": "mapfile",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,75 @@
+"""A ChimeraX script that shows an annotation.
+
+Commands after the ChimeraX user guide: open, volume, hide, color sample, key, view.
+"""
+
+from haruspex_infer.classes import CLASSES, HELIX, NUCLEOTIDE, OTHER, STRAND
+from haruspex_infer.grid import Triple
+
+# half of the strong molecular density: main chains show and noise does not
+CONTOUR = 0.5
+
+
+def chimerax_script(
+    density: str, level: float, class_files: dict[str, str], labels: str, voxel_size: Triple | None = None
+) -> str:
+    """Return a script that colours the surface of a map by class.
+
+    ChimeraX runs a script in the folder where it lies, so files beside it need no path.
+
+    Parameters
+    ----------
+    density : str
+        File of the annotated map.
+    level : float
+        Contour level of the map.
+    class_files : dict
+        File of the probabilities by class name.
+    labels : str
+        File of the label map.
+    voxel_size : tuple of float, optional
+        Voxel edges (z, y, x) in Å to set where the map's header is wrong.
+    """
+    shown = [HELIX, STRAND, NUCLEOTIDE, OTHER]
+    last = len(shown) + 2
+    lines = [
+        "# Surface of the map coloured by class; written by haruspex-infer.",
+        "# Models 2 to 5 are the probabilities of the classes, model 6 the labels: show them as you need.",
+        f"open {_quoted(density)} id #1",
+        *(f"open {_quoted(class_files[c.name])} id #{i}" for i, c in enumerate(shown, 2)),
+        f"open {_quoted(labels)} id #{last}",
+    ]
+    if voxel_size is not None:
+        lines.append("volume #1 voxelSize " + ",".join(f"{edge:.6g}" for edge in reversed(voxel_size)))
+    lines += [
+        f"volume #1 style surface step 1 level {level:.6g} color {OTHER.colour}",
+        *(f"volume #{i} style surface step 1 level 0.5 color {c.colour}" for i, c in enumerate(shown, 2)),
+        f"hide #2-{last} models",
+        # labels lie inside the density, hence the offset, in Å, from the surface towards them
+        f"color sample #1 map #{last} palette {_palette()} offset -1",
+        "key " + " ".join(f"{c.colour}:{c.name}" for c in shown) + " colorTreatment distinct",
+        "view",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _palette() -> str:
+    """Return value,colour pairs for label values.
+
+    Values between labels arise only where a surface passes from one class to the next. They are grey, or
+    the border between helix and nucleotide (1 and 3) would look like strand (2).
+    """
+    pairs = []
+    for c in CLASSES:
+        if c is not OTHER:
+            pairs += [
+                (c.number - 0.15, OTHER.colour),
+                (c.number - 0.05, c.colour),
+                (c.number + 0.05, c.colour),
+            ]
+            pairs += [(c.number + 0.15, OTHER.colour)]
+    return ":".join(f"{value:.2f},{colour}" for value, colour in pairs)
+
+
+def _quoted(path: str) -> str:
+    return f"'{path}'" if '"' in path else f'"{path}"'

@@ -1,0 +1,167 @@
+"""Finds networks and reads the contract that each carries in its own file."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from haruspex_infer.classes import CLASS_NAMES
+from haruspex_infer.errors import HaruspexError
+from haruspex_infer.normalise import Normaliser
+
+DEFAULT_NETWORK = "residual"
+METADATA_KEY = "haruspex"
+_FORMAT = 1
+
+
+def find_network(name: str | os.PathLike[str]) -> Path:
+    """Return the file of a network.
+
+    Parameters
+    ----------
+    name : str or path-like
+        Name of a network that ships with this package, or the path of an ONNX file.
+
+    Raises
+    ------
+    HaruspexError
+        If there is neither.
+    """
+    path = Path(name)
+    if path.suffix == ".onnx" or path.is_file():
+        if not path.is_file():
+            raise HaruspexError(f"The network file {path} does not exist.")
+        return path
+    shipped = shipped_networks()
+    if str(name) not in shipped:
+        known = ", ".join(sorted(shipped)) or "none"
+        raise HaruspexError(
+            f"There is no network {name!s}: give a .onnx file or one of those shipped ({known})."
+        )
+    return shipped[str(name)]
+
+
+def shipped_networks() -> dict[str, Path]:
+    """Return the networks inside this package: file by name."""
+    try:
+        folder = resources.files("haruspex_infer.models")
+    except ModuleNotFoundError:
+        # in a source checkout the folder lies beside the package, and the wheel puts it inside
+        folder = Path(__file__).parent.parent / "models"
+    if not folder.is_dir():
+        return {}
+    files = [Path(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".onnx")]
+    return {path.stem: path for path in files}
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file as ``sha256:…``."""
+    with path.open("rb") as stream:
+        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a network asks of its input and says of itself.
+
+    Attributes
+    ----------
+    name, version : str
+        Which network this is.
+    finest, coarsest, voxel_size : float
+        Voxel edges in Å: maps between the first two are used as they are, others go to the third.
+    margin : int
+        Voxels by which the output is smaller than the input on every side.
+    multiple : int
+        The input's edges are multiples of this.
+    tile : int
+        Edge of an input tile.
+    overlap : int
+        Voxels by which neighbouring output blocks overlap.
+    normaliser : Normaliser
+        How density is normalised.
+    """
+
+    name: str
+    version: str
+    finest: float
+    coarsest: float
+    voxel_size: float
+    margin: int
+    multiple: int
+    tile: int
+    overlap: int
+    normaliser: Normaliser
+
+
+def parse_contract(text: str | None, name: str) -> Contract:
+    """Read the metadata of a network.
+
+    Parameters
+    ----------
+    text : str or None
+        JSON, the value of the metadata key ``haruspex``.
+    name : str
+        How to call the file in messages.
+
+    Raises
+    ------
+    HaruspexError
+        If the metadata are missing, incomplete or of another format.
+    """
+    if text is None:
+        raise HaruspexError(
+            f"{name} carries no {METADATA_KEY!r} metadata: it is not a network for this program."
+        )
+    try:
+        metadata: dict[str, Any] = json.loads(text)
+        if metadata["format"] != _FORMAT:
+            raise HaruspexError(
+                f"{name} has metadata of format {metadata['format']}, and this version reads format "
+                f"{_FORMAT}: install a matching haruspex-infer."
+            )
+        if tuple(metadata["classes"]) != CLASS_NAMES:
+            raise HaruspexError(
+                f"{name} predicts the classes {', '.join(metadata['classes'])}, not {', '.join(CLASS_NAMES)}."
+            )
+        voxel = metadata["voxel_size"]
+        contract = Contract(
+            name=str(metadata["name"]),
+            version=str(metadata["version"]),
+            finest=float(voxel["min"]),
+            coarsest=float(voxel["max"]),
+            voxel_size=float(voxel["target"]),
+            margin=int(metadata["margin"]),
+            multiple=int(metadata["multiple"]),
+            tile=int(metadata["tile"]),
+            overlap=int(metadata["overlap"]),
+            normaliser=Normaliser(**metadata["normalisation"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise HaruspexError(
+            f"{name} carries incomplete metadata ({type(error).__name__}: {error})."
+        ) from error
+    _refuse_impossible(contract, name)
+    return contract
+
+
+def _refuse_impossible(contract: Contract, name: str) -> None:
+    block = contract.tile - 2 * contract.margin
+    step = block - contract.overlap
+    possible = (
+        0 < contract.finest <= contract.voxel_size <= contract.coarsest
+        and contract.margin >= 0
+        and contract.multiple >= 1
+        and contract.overlap >= 0
+        and contract.tile % contract.multiple == 0
+        and step >= contract.multiple
+    )
+    if not possible:
+        raise HaruspexError(
+            f"{name} carries impossible metadata: tile {contract.tile}, margin {contract.margin}, "
+            f"multiple {contract.multiple}, overlap {contract.overlap}, voxel size {contract.finest}-"
+            f"{contract.coarsest} Å, target {contract.voxel_size} Å."
+        )
