@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.grid import Grid
 
+_ROUNDING = 1e-6
+
 
 def sample(volume: NDArray[np.floating], grid: Grid, positions: NDArray[np.floating]) -> NDArray[np.float32]:
     """Interpolate a volume trilinearly at positions.
@@ -28,8 +30,9 @@ def sample(volume: NDArray[np.floating], grid: Grid, positions: NDArray[np.float
     """
     indices = grid.indices(positions)
     last = np.array(grid.shape) - 1
-    inside = ((indices >= 0) & (indices <= last)).all(axis=1)
-    indices = indices[inside]
+    # positions on the outermost voxel centres are inside whatever way they were rounded
+    inside = ((indices >= -_ROUNDING) & (indices <= last + _ROUNDING)).all(axis=1)
+    indices = np.clip(indices[inside], 0, last)
     low = np.minimum(indices.astype(np.int64), last - 1)
     part = indices - low
     total = np.zeros(len(indices))
@@ -59,9 +62,8 @@ def mean_and_sigma(density: NDArray[np.floating]) -> tuple[float, float]:
     """
     # section by section in float64: float32 sums of large maps lose the mean
     mean = float(np.mean(density, dtype=np.float64))
-    variance = (
-        sum(float(np.square(section - mean, dtype=np.float64).sum()) for section in density) / density.size
-    )
+    squares = (np.square(np.subtract(section, mean, dtype=np.float64)).sum() for section in density)
+    variance = float(sum(squares)) / density.size
     if variance <= 0:
         raise HaruspexError("The map is constant, so it has no σ level; check that it is the right file.")
     return mean, float(np.sqrt(variance))

@@ -143,6 +143,8 @@ def _read_file(path: Path) -> Structure:
 
     if not path.is_file():
         raise HaruspexError(f"There is no atomic model {path}; check the path.")
+    if path.stat().st_size == 0:
+        raise HaruspexError(f"{path} is empty; give a PDB or mmCIF file with coordinates.")
     try:
         document = gemmi.read_structure(str(path), format=gemmi.CoorFormat.Detect)
     except Exception as fault:
