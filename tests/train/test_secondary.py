@@ -61,10 +61,7 @@ def test_torsions_are_gemmis(hydrogenase, shared_data):
         for before, here, after in zip(residues, residues[1:], residues[2:], strict=False):
             k = row[protein.name, here.seqid.num]
             if np.isfinite(phi[k]) and np.isfinite(psi[k]):
-                n, ca, c = (here.find_atom(name, "*").pos for name in ("N", "CA", "C"))
-                previous, following = before.find_atom("C", "*").pos, after.find_atom("N", "*").pos
-                angles = gemmi.calc_dihedral(previous, n, ca, c), gemmi.calc_dihedral(n, ca, c, following)
-                wanted = np.degrees(angles)
+                wanted = np.degrees(gemmi.calculate_phi_psi(before, here, after))
                 np.testing.assert_allclose([phi[k], psi[k]], wanted, atol=0.01)
                 compared += 1
     assert compared > 850
