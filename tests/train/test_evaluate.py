@@ -1,0 +1,139 @@
+import json
+
+import mrcfile
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from peptides import HELIX, LEFT, backbone, chain, document
+
+from haruspex_infer.classes import CLASS_NAMES
+from haruspex_infer.errors import HaruspexError
+from haruspex_infer.grid import Grid
+from haruspex_infer.structure import read_structure
+from haruspex_train.evaluate import evaluate_pairs, score
+from haruspex_train.groundtruth import near
+from haruspex_train.pairs import Pair, read_pairs
+from haruspex_train.scoreboard import COLUMNS
+
+HEAD = "id\tsplit\tpdb\tresolution_A\tmasked\tmap\tmodels\tnote"
+
+
+def network(path, name="threshold"):
+    """A network that calls everything denser than half of strong density helix."""
+    metadata = {
+        "format": 1,
+        "name": name,
+        "version": "0.0.1",
+        "licence": "BSD-3-Clause",
+        "classes": list(CLASS_NAMES),
+        "voxel_size": {"min": 1.0, "max": 1.2, "target": 1.1},
+        "margin": 0,
+        "multiple": 8,
+        "tile": 32,
+        "overlap": 8,
+        "normalisation": {},
+        "training": {},
+    }
+    weight = np.array([-10, 10, 0, 0], np.float32).reshape(4, 1, 1, 1, 1)
+    bias = np.array([5, -5, -9, -9], np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["density", "weight", "bias"], ["logits"], kernel_shape=[1, 1, 1]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+        ],
+        name,
+        [helper.make_tensor_value_info("density", TensorProto.FLOAT, ["n", 1, "d", "h", "w"])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 4, "d", "h", "w"])],
+        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(model, {"haruspex": json.dumps(metadata)})
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """A folder with one pair: a helix of 24 residues, then eight of coil, in density of its own shape."""
+    coordinates = backbone([HELIX] * 24 + [LEFT, (-80.0, 80.0)] * 4)
+    made = document(chain("A", coordinates - coordinates.mean(axis=(0, 1))))
+    (tmp_path / "model.pdb").write_text(made.make_pdb_string())
+    grid = Grid((56, 56, 64), (1.1,) * 3, (-30.0, -30.0, -35.0))
+    positions = coordinates.reshape(-1, 3) - coordinates.mean(axis=(0, 1))
+    density = near(grid, positions, 2.0) + np.random.default_rng(0).normal(0, 0.02, grid.shape)
+    with mrcfile.new(tmp_path / "map.mrc") as file:
+        file.set_data(density.astype(np.float32))
+        file.voxel_size = 1.1
+        file.header.origin.x, file.header.origin.y, file.header.origin.z = grid.origin[::-1]
+    row = "EMD-1\tval\t1ABC\t3.5\tno\tmap.mrc\tmodel.pdb\tmade for a test"
+    (tmp_path / "INDEX.tsv").write_text(f"{HEAD}\n{row}\n", encoding="utf-8")
+    return tmp_path
+
+
+def test_evaluation_from_files_to_files(pairs, tmp_path):
+    seen = []
+    board = evaluate_pairs(network(tmp_path / "n.onnx"), pairs, "val", tmp_path / "out", "cpu", seen.append)
+    assert [s.pair.name for s in seen] == ["EMD-1"]
+    (result,) = board.scores
+    assert result.resolved.recall == 1
+    helix = result.resolved.confusion.sum(axis=1)[1]
+    assert 22 <= helix <= 25
+    assert result.resolved.precision == pytest.approx(helix / 32)
+    assert result.voxels.class_recall[1] > 0.9
+    assert result.protein_nucleotide == 0
+    stem = tmp_path / "out" / "threshold_val"
+    rows = stem.with_suffix(".tsv").read_text(encoding="utf-8").splitlines()
+    values = dict(zip(rows[0].split("\t"), rows[1].split("\t"), strict=True))
+    assert len(rows) == 2
+    assert set(COLUMNS) < set(values)
+    assert float(values["recall"]) == 1
+    assert values["strand_f1"] == ""
+    everything = json.loads(stem.with_suffix(".json").read_text(encoding="utf-8"))
+    assert everything["network"]["digest"].startswith("sha256:")
+    assert everything["summary"]["protein, all"]["recall"]["median"] == 1
+    assert everything["maps"][0]["all_residues"]["cases"] == 32
+    table = stem.with_suffix(".md").read_text(encoding="utf-8")
+    assert "| EMD-1 | 3.5 | 32 | 1.000 |" in table
+    assert "**median** (protein, 4 Å or better, 1 maps)" in table
+
+
+def test_nucleotides_of_what_is_not_modelled(tmp_path):
+    path = tmp_path / "model.pdb"
+    coordinates = backbone([HELIX] * 10)
+    path.write_text(document(chain("A", coordinates)).make_pdb_string())
+    structure = read_structure(path)
+    grid = Grid((40, 40, 60), (1.0,) * 3, (-15.0, -15.0, -12.0))
+    foreign = near(grid, np.array([[38.0, 0, 0]]), 4.0)
+    density = (near(grid, structure.xyz, 2.0) + 2.0 * foreign).astype(np.float32)
+    probabilities = np.zeros((4, *grid.shape), np.float32)
+    probabilities[0] = 1
+    half = foreign.copy()
+    half[:20] = False
+    probabilities[:, half] = np.array([0, 0, 0, 1])[:, None]
+    pair = Pair("x", "-", "val", 3.0, "no", path, (path,))
+    result = score(pair, probabilities, density, grid, structure)
+    assert result.unmodelled_nucleotide == pytest.approx(half.sum() / foreign.sum())
+    assert result.protein_nucleotide == 0
+    assert result.resolved.recall == 0
+
+
+def test_the_table_of_experimental_pairs(shared_data):
+    chosen = read_pairs(shared_data / "maps", "val")
+    assert len(chosen) == 10
+    for pair in chosen:
+        assert pair.map_path.is_file()
+        assert all(path.is_file() for path in pair.model_paths)
+    assert {pair.name: len(pair.model_paths) for pair in chosen}["EMD-11007"] == 2
+
+
+def test_faulty_tables_are_told(tmp_path):
+    with pytest.raises(HaruspexError, match="cannot be read"):
+        read_pairs(tmp_path, "val")
+    (tmp_path / "INDEX.tsv").write_text("id\tsplit\nEMD-1\tval\n")
+    with pytest.raises(HaruspexError, match="not a table of maps"):
+        read_pairs(tmp_path, "val")
+    row = "EMD-1\ttest\t1ABC\t3.5\tno\tmap.mrc\tmodel.pdb\t"
+    (tmp_path / "INDEX.tsv").write_text(f"{HEAD}\n{row}\n")
+    with pytest.raises(HaruspexError, match="no pair of the split 'val'; it has test"):
+        read_pairs(tmp_path, "val")
