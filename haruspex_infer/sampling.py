@@ -40,7 +40,7 @@ def sample(volume: NDArray[np.floating], grid: Grid, positions: NDArray[np.float
         weight = np.where(corner, part, 1 - part).prod(axis=1)
         z, y, x = (low + corner).T
         total += weight * volume[z, y, x]
-    result = np.full(len(inside), np.nan, np.float32)
+    result = np.full(len(positions), np.nan, np.float32)
     result[inside] = total
     return result
 
