@@ -1,5 +1,6 @@
 """The way of a map through a network: working grid, tiles, probabilities, and back to its own voxels."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -41,8 +42,6 @@ class Plan:
         Tiles of the working grid; those that hold only solvent will be skipped.
     batch : int
         Tiles that run at once.
-    memory : int
-        Estimated peak, bytes; on a GPU the network's own share lies there.
     """
 
     map: Map
@@ -54,7 +53,7 @@ class Plan:
     def memory(self) -> int:
         """Estimated peak in bytes; the network's share of it lies on the GPU where one is used."""
         given, working = self.map.grid.voxels, self.working.voxels
-        tile = int(np.prod(self.tiles.edge)) * self.batch
+        tile = math.prod(self.tiles.edge) * min(self.batch, len(self.tiles))
         on_tiles = 4 * given + 4 * working * (1 + len(CLASSES) + 1) + tile * _ACTIVATION_BYTES
         back = 4 * given * (1 + len(CLASSES) + 1) + 4 * working * len(CLASSES)
         return max(on_tiles, back)

@@ -1,0 +1,210 @@
+import gzip
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toys import lump, pointwise_network, pointwise_probabilities, valid_network
+
+from haruspex_infer import annotate
+from haruspex_infer.annotation import MOLECULE
+from haruspex_infer.annotator import Annotator, as_mask
+from haruspex_infer.classes import OTHER
+from haruspex_infer.errors import HaruspexError
+from haruspex_infer.mapfile import Map, write_map_like
+from haruspex_infer.normalise import Normaliser
+from haruspex_infer.session import Session
+
+
+def normalised(density, voxel_size=1.1):
+    return Normaliser()(density, (voxel_size,) * 3)
+
+
+def test_the_annotation_of_a_pointwise_network_is_its_direct_answer(toy):
+    density = lump()
+    found = annotate(density, voxel_size=1.1, network=toy, device="cpu")
+    expected = pointwise_probabilities(normalised(density))
+    assert found.probabilities.dtype == np.float32
+    assert found.report["tiles"]["total"] == 8
+    assert found.report["tiles"]["skipped"] == 0
+    np.testing.assert_allclose(found.probabilities, expected, atol=2e-6)
+    np.testing.assert_array_equal(found.labels, found.probabilities.argmax(axis=0))
+    assert found.labels.dtype == np.uint8
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    shape=st.tuples(*[st.integers(5, 45)] * 3),
+    tile=st.sampled_from([16, 24, 32]),
+    margin=st.sampled_from([1, 3]),
+)
+def test_a_valid_network_answers_as_if_it_saw_the_whole_map_at_once(tmp_path_factory, shape, tile, margin):
+    # whatever the tile: same places, same phase of the pooling, solvent around the box
+    density = lump(shape, noise=0.5)
+    path = valid_network(tmp_path_factory.mktemp("net") / "valid.onnx", margin, tile=tile)
+    found = annotate(density, voxel_size=1.1, network=path, device="cpu")
+    odd = [n % 2 for n in shape]
+    # the pooling starts at the first voxel of the padding
+    wide = np.pad(normalised(density), [(margin, margin + o) for o in odd])
+    direct = Session(path, "cpu").run(wide[None, None])[0][(slice(None), *(slice(0, n) for n in shape))]
+    np.testing.assert_allclose(found.probabilities, direct, atol=2e-6)
+
+
+def test_batches_change_nothing(tmp_path, monkeypatch):
+    density = lump(noise=0.5)
+    path = valid_network(tmp_path / "valid.onnx")
+    several = annotate(density, voxel_size=1.1, network=path, device="cpu")
+    monkeypatch.setattr(Session, "batch_size", lambda self, edge: 1)
+    single = annotate(density, voxel_size=1.1, network=path, device="cpu")
+    np.testing.assert_allclose(single.probabilities, several.probabilities, atol=1e-6)
+
+
+def test_the_same_input_gives_the_same_bytes(toy, tmp_path):
+    digests = []
+    for run in ("a", "b"):
+        files = annotate(lump(), voxel_size=1.0, network=toy, device="cpu").save(tmp_path / run, "x")
+        digests.append(
+            [hashlib.sha256(path.read_bytes()).hexdigest() for path in files if path.suffix == ".mrc"]
+        )
+    assert digests[0] == digests[1]
+    assert len(digests[0]) == 6
+
+
+@settings(max_examples=8, deadline=None)
+@given(factor=st.floats(1e-3, 1e3), shift=st.floats(-2, 2))
+def test_scale_and_shift_of_the_density_change_nothing(toy, factor, shift):
+    density = lump((30, 28, 26))
+    plain = annotate(density, voxel_size=0.9, network=toy, device="cpu")
+    changed = annotate((density + shift) * factor, voxel_size=0.9, network=toy, device="cpu")
+    np.testing.assert_allclose(changed.probabilities, plain.probabilities, atol=1e-3)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    shape=st.tuples(*[st.integers(3, 40)] * 3),
+    voxel=st.tuples(*[st.floats(0.5, 2.5)] * 3),
+)
+def test_any_shape_and_voxel_size_comes_back_on_its_own_voxels(toy, shape, voxel):
+    found = annotate(lump(shape), voxel_size=voxel, network=toy, device="cpu")
+    assert found.probabilities.shape == (4, *shape)
+    assert found.grid.voxel_size == voxel
+    np.testing.assert_allclose(found.probabilities.sum(axis=0), 1, atol=1e-5)
+    assert found.probabilities.min() >= 0
+
+
+def test_resampling_there_and_back_keeps_things_in_place(toy):
+    # a block of strong density at known voxels: its class must come back at those voxels
+    density = np.zeros((60, 50, 55), dtype=np.float32)
+    density[35:50, 10:22, 30:45] = 1
+    density += 0.01 * np.random.default_rng(0).standard_normal(density.shape).astype(np.float32)
+    for voxel in (0.8, (0.7, 0.8, 1.5), 1.2156):
+        labels = annotate(density, voxel_size=voxel, network=toy, device="cpu").labels
+        assert (labels[36:49, 11:21, 31:44] != OTHER.number).all()
+        outside = np.ones(density.shape, dtype=bool)
+        outside[34:51, 9:23, 29:46] = False
+        assert (labels[outside] == OTHER.number).all()
+
+
+def test_empty_tiles_are_skipped_and_their_voxels_are_other(toy):
+    density = np.zeros((96, 96, 96), dtype=np.float32)
+    density[:30, :30, :30] = lump((30, 30, 30))
+    found = annotate(density, voxel_size=1.1, network=toy, device="cpu")
+    tiles = found.report["tiles"]
+    assert tiles["run"] + tiles["skipped"] == tiles["total"]
+    assert tiles["skipped"] > tiles["total"] / 2
+    np.testing.assert_array_equal(
+        found.probabilities[:, -30:, -30:, -30:].sum(axis=(1, 2, 3)), [27000, 0, 0, 0]
+    )
+    # nothing of the molecule was skipped
+    expected = pointwise_probabilities(normalised(density))
+    strong = normalised(density) >= MOLECULE
+    np.testing.assert_allclose(found.probabilities[:, strong], expected[:, strong], atol=2e-6)
+
+
+def test_a_mask_leaves_the_rest_other_and_skips_its_tiles(toy, tmp_path):
+    density = lump((64, 64, 64))
+    mask = np.zeros(density.shape, dtype=np.float32)
+    mask[:24, :24, :24] = 1
+    plain = annotate(density, voxel_size=1.1, network=toy, device="cpu")
+    masked = annotate(density, voxel_size=1.1, network=toy, device="cpu", mask=mask)
+    inside = mask > 0
+    np.testing.assert_allclose(masked.probabilities[:, inside], plain.probabilities[:, inside], atol=1e-6)
+    assert (masked.probabilities[OTHER.number][~inside] == 1).all()
+    assert masked.report["tiles"]["run"] < plain.report["tiles"]["run"]
+    given = Map.from_array(density, 1.1)
+    write_map_like(given, mask, tmp_path / "mask.mrc", "mask")
+    np.testing.assert_array_equal(as_mask(tmp_path / "mask.mrc", given), inside)
+
+
+def test_a_mask_on_other_voxels_is_refused(toy):
+    message = "The mask has 4 × 4 × 4 voxels and the map 44 × 36 × 40"
+    for mask in (np.ones((4, 4, 4)), Map.from_array(np.ones((4, 4, 4)), 1.0)):
+        with pytest.raises(HaruspexError, match=message):
+            annotate(lump(), voxel_size=1.1, network=toy, device="cpu", mask=mask)
+
+
+def test_a_file_a_map_and_an_array_give_the_same(toy, tmp_path):
+    given = Map.from_array(lump(), 1.1)
+    write_map_like(given, given.density, tmp_path / "a.mrc", "x")
+    (tmp_path / "a.mrc.gz").write_bytes(gzip.compress((tmp_path / "a.mrc").read_bytes()))
+    plain = annotate(given, network=toy, device="cpu").probabilities
+    for source in (tmp_path / "a.mrc", str(tmp_path / "a.mrc.gz")):
+        np.testing.assert_allclose(
+            annotate(source, network=toy, device="cpu").probabilities, plain, atol=1e-6
+        )
+
+
+def test_another_voxel_size_for_a_map(toy):
+    given = Map.from_array(lump(), 2.0, origin=(1.0, 2.0, 3.0))
+    found = annotate(given, voxel_size=1.0, network=toy, device="cpu")
+    assert found.grid.voxel_size == (1, 1, 1)
+    assert found.grid.origin == (1, 2, 3)
+
+
+def test_what_the_api_refuses(toy):
+    with pytest.raises(HaruspexError, match="give it in Å as voxel_size"):
+        annotate(lump(), network=toy)
+    with pytest.raises(HaruspexError, match="constant or inverted"):
+        annotate(np.ones((20, 20, 20)), voxel_size=1.0, network=toy, device="cpu")
+
+
+def test_progress_counts_the_tiles_that_run(tmp_path):
+    seen = []
+    path = pointwise_network(tmp_path / "toy.onnx")
+    found = annotate(
+        lump((64, 64, 64)),
+        voxel_size=1.1,
+        network=path,
+        device="cpu",
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen[-1] == (found.report["tiles"]["run"],) * 2
+    assert seen == sorted(seen)
+
+
+def test_the_plan_says_what_will_be_done(toy):
+    annotator = Annotator(toy, "cpu")
+    plan = annotator.plan(Map.from_array(lump(), 0.8))
+    grids = "44 × 36 × 40 voxels of 0.8 Å → 32 × 27 × 30 of 1.1 Å"
+    assert plan.line().startswith(f"{grids}, 4 tiles of 32 × 32 × 32, about ")
+    assert plan.memory > 4 * 5 * 44 * 36 * 40
+    assert annotator.line().startswith("toy 0.0.1 on cpu (")
+    same = annotator.plan(Map.from_array(lump(), (1.1, 1.0, 1.2)))
+    assert same.line().startswith("44 × 36 × 40 voxels of 1.2 × 1 × 1.1 Å, ")
+
+
+def test_composition_counts_voxels_and_volumes(toy):
+    density = lump()
+    found = annotate(density, voxel_size=1.1, network=toy, device="cpu")
+    parts = found.composition()
+    assert list(parts) == ["other", "helix", "strand", "nucleotide"]
+    assert sum(part["voxels"] for part in parts.values()) == density.size
+    inside = normalised(density) >= MOLECULE
+    assert sum(part["molecule_voxels"] for part in parts.values()) == inside.sum()
+    assert sum(part["molecule_fraction"] for part in parts.values()) == pytest.approx(1)
+    helix = parts["helix"]
+    assert helix["voxels"] == (found.labels == 1).sum()
+    assert helix["molecule_voxels"] == ((found.labels == 1) & inside).sum()
+    assert helix["volume"] == pytest.approx(helix["voxels"] * 1.1**3)
+    assert helix["molecule_volume"] == pytest.approx(helix["molecule_voxels"] * 1.1**3)

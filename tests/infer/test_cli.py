@@ -1,0 +1,236 @@
+"""The command line, run as users run it."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+import pytest
+from test_mapfile import bad_files, header_of, write_mrc
+from toys import lump, metadata, pointwise_network, save_network
+
+import haruspex_infer
+from haruspex_infer.example import example_map
+from haruspex_infer.mapfile import stem_of
+
+COMMAND = [sys.executable, "-m", "haruspex_infer.cli"]
+
+
+def run(*arguments, cwd=None, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "COLUMNS": "200"},
+        **options,
+    )
+
+
+def failure(done: subprocess.CompletedProcess) -> str:
+    """The sentence of an error, after checking that there is nothing but that sentence."""
+    assert done.returncode == 2, done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("haruspex-infer: error: ")
+    return lines[0]
+
+
+@pytest.fixture
+def some_map(tmp_path):
+    """A small map whose columns run along z, placed by nstart."""
+    return write_mrc(tmp_path / "some.map", lump(), (1.3, 1.2, 0.9), order=(3, 2, 1), start=(-5, 6, 7))
+
+
+def test_a_map_is_annotated_beside_where_one_stands(some_map, toy, tmp_path):
+    done = run(some_map, "--network", toy, "--device", "cpu", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "some_haruspex"
+    names = ["other", "helix", "strand", "nucleotide", "labels"]
+    assert {path.name for path in folder.iterdir()} == {
+        *(f"some_{name}.mrc" for name in names),
+        "some.cxc",
+        "some_summary.json",
+    }
+    before = header_of(some_map)
+    for name in names:
+        after = header_of(folder / f"some_{name}.mrc")
+        for field in (
+            "nx",
+            "ny",
+            "nz",
+            "cella",
+            "mapc",
+            "mapr",
+            "maps",
+            "nxstart",
+            "nystart",
+            "nzstart",
+            "origin",
+        ):
+            assert before[field].tobytes() == after[field].tobytes()
+    plan, *rest = done.stderr.splitlines()
+    assert rest == []
+    assert plan.startswith("some.map: toy 0.0.1 on cpu (")
+    assert "44 × 36 × 40 voxels of 0.9 × 1.2 × 1.3 Å → 36 × 40 × 48 of 1.1 Å" in plan
+    assert "tiles of 32 × 32 × 32, about" in plan
+    assert done.stdout.startswith("some_haruspex: ")
+    assert "helix" in done.stdout
+    assert "some.cxc" in done.stdout
+
+
+def test_quiet_prints_nothing(some_map, toy, tmp_path):
+    done = run(some_map, "--network", toy, "--quiet", "-o", tmp_path / "out")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "out" / "some_labels.mrc").is_file()
+
+
+def test_auto_says_what_it_fell_back_to(some_map, toy, tmp_path):
+    plan = run(some_map, "--network", toy, "-o", tmp_path / "out").stderr.splitlines()[0]
+    assert " on cuda:0" in plan or "no GPU: " in plan
+
+
+def test_one_bad_map_among_several(some_map, toy, tmp_path):
+    (tmp_path / "bad.mrc").write_bytes(b"")
+    other = shutil.copy(some_map, tmp_path / "other.mrc")
+    done = run(some_map, tmp_path / "bad.mrc", other, "--network", toy, "--quiet", "-o", tmp_path / "out")
+    assert "bad.mrc is empty" in failure(done)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"some_haruspex", "other_haruspex"}
+
+
+def test_maps_of_one_name_must_not_overwrite_each_other(some_map, toy, tmp_path):
+    (tmp_path / "b").mkdir()
+    twin = shutil.copy(some_map, tmp_path / "b" / "some.mrc")
+    message = failure(run(some_map, twin, "--network", toy, cwd=tmp_path))
+    assert "Two maps would write to some_haruspex" in message
+    assert not (tmp_path / "some_haruspex").exists()
+
+
+def test_what_bad_files_print(toy, tmp_path):
+    (tmp_path / "in").mkdir()
+    # one file of each stem: two would share an output folder
+    expected = {stem_of(Path(name)): (name, said) for name, said in bad_files(tmp_path / "in")}
+    maps = [tmp_path / "in" / name for name, _ in expected.values()]
+    done = run(*maps, "--network", toy, "--device", "cpu", "-o", tmp_path / "out")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == len(maps)
+    for line, (name, said) in zip(lines, expected.values(), strict=True):
+        assert line.startswith("haruspex-infer: error: ")
+        assert name in line
+        assert re.search(said, line)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_constant_map(toy, tmp_path):
+    path = write_mrc(tmp_path / "flat.mrc", np.ones((20, 20, 20), np.float32))
+    done = run(path, "--network", toy, "-q", "-o", tmp_path / "out")
+    assert "constant or inverted" in failure(done)
+
+
+def test_a_gpu_that_is_not_there(some_map, toy, tmp_path):
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("onnxruntime here has CUDA support")
+    message = failure(run(some_map, "--network", toy, "--device", "cuda", "-o", tmp_path / "out"))
+    assert "The GPU (cuda) cannot be used: the installed onnxruntime has no CUDA support" in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unwritable_folder_is_told_before_the_work(some_map, toy, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = run(some_map, "--network", toy, "-o", tmp_path / "file" / "out")
+    assert "cannot be written to" in failure(done)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "No map is given"),
+        (["--example", "a.mrc"], "Give either maps or --example"),
+        (["a.mrc", "--device", "tpu"], "There is no device 'tpu'"),
+        (["a.mrc", "--network", "wonder"], "There is no network wonder"),
+    ],
+)
+def test_arguments_that_make_no_sense(toy, tmp_path, arguments, message):
+    if "--network" not in arguments:
+        arguments = [*arguments, "--network", toy]
+    assert message in failure(run(*arguments, cwd=tmp_path))
+
+
+def test_a_network_without_metadata(some_map, tmp_path):
+    from onnx import helper
+
+    nodes = [helper.make_node("Concat", ["density"] * 4, ["probabilities"], axis=1)]
+    path = save_network(tmp_path / "bare.onnx", nodes, {}, None)
+    assert "carries no 'haruspex' metadata" in failure(run(some_map, "--network", path))
+
+
+def test_voxel_size_and_mask(some_map, toy, tmp_path):
+    mask = write_mrc(tmp_path / "mask.mrc", (lump() > 0.3).astype(np.float32))
+    done = run(
+        some_map,
+        "--network",
+        toy,
+        "--voxel-size",
+        "1.05",
+        "--mask",
+        mask,
+        "-o",
+        tmp_path / "out",
+        "--device",
+        "cpu",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "voxels of 1.05 Å, " in done.stderr
+    summary = json.loads((tmp_path / "out" / "some_summary.json").read_text())
+    assert summary["masked"]
+    with mrcfile.open(tmp_path / "out" / "some_labels.mrc", permissive=True) as mrc:
+        np.testing.assert_allclose(mrc.voxel_size.tolist(), 1.05, rtol=1e-6)
+    assert "voxelSize 1.05,1.05,1.05" in (tmp_path / "out" / "some.cxc").read_text()
+
+
+def test_the_example(toy, tmp_path):
+    done = run("--example", "--network", toy, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "emd_11007_crop_haruspex"
+    before, after = header_of(example_map()), header_of(folder / "emd_11007_crop_labels.mrc")
+    assert (after.mapc, after.mapr, after.maps) == (3, 2, 1)
+    for field in ("cella", "mx", "nxstart", "nystart", "nzstart", "origin", "ispg"):
+        assert before[field].tobytes() == after[field].tobytes()
+
+
+def test_version_and_help():
+    assert run("--version").stdout == f"haruspex-infer {haruspex_infer.__version__}\n"
+    help_text = run("--help").stdout
+    for option in ("--network", "--device", "--voxel-size", "--mask", "--quiet", "--example", "--output"):
+        assert option in help_text
+
+
+def test_an_interrupt_ends_cleanly(tmp_path):
+    path = write_mrc(tmp_path / "large.mrc", lump((128, 128, 128)), (1.1, 1.1, 1.1))
+    slow = pointwise_network(tmp_path / "slow.onnx", metadata(tile=8, overlap=0))
+    process = subprocess.Popen(
+        [*COMMAND, str(path), "--network", str(slow), "--device", "cpu", "-o", str(tmp_path / "out")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert "tiles of 8 × 8 × 8" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    _, messages = process.communicate(timeout=60)
+    if process.returncode == 0:
+        pytest.skip("the run was over before the interrupt")
+    assert process.returncode == 130
+    assert messages == "haruspex-infer: interrupted\n"
+    assert not list((tmp_path / "out").glob("*"))

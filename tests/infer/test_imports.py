@@ -1,0 +1,43 @@
+"""What is imported when: the training package relies on light imports, and torch must never come in."""
+
+import subprocess
+import sys
+
+import pytest
+from toys import lump
+
+import haruspex_infer
+
+
+def modules_after(code: str) -> set[str]:
+    """Top-level modules that are loaded once some code has run in a new interpreter."""
+    program = f"import sys\n{code}\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+    path = f"import sys; sys.path[:0] = {sys.path!r}\n"
+    done = subprocess.run([sys.executable, "-c", path + program], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["haruspex_infer", "haruspex_infer.classes", "haruspex_infer.normalise"])
+def test_constants_come_without_the_engine(module):
+    loaded = modules_after(f"import {module}")
+    assert loaded.isdisjoint({"onnxruntime", "mrcfile", "gemmi", "torch", "typer", "rich"})
+
+
+def test_torch_is_never_imported(toy, tmp_path):
+    lump((24, 24, 24)).tofile(tmp_path / "a")
+    loaded = modules_after(
+        "import numpy, haruspex_infer, haruspex_infer.cli, haruspex_infer.residues\n"
+        f"density = numpy.fromfile({str(tmp_path / 'a')!r}, numpy.float32).reshape(24, 24, 24)\n"
+        f"annotation = haruspex_infer.annotate(density, voxel_size=1.1, network={str(toy)!r})\n"
+        f"annotation.save({str(tmp_path / 'out')!r})"
+    )
+    assert "onnxruntime" in loaded
+    assert loaded.isdisjoint({"torch", "scipy", "tensorflow"})
+
+
+def test_public_names_are_there():
+    for name in haruspex_infer.__all__:
+        assert getattr(haruspex_infer, name).__name__ == name
+    assert callable(haruspex_infer.annotate)
+    with pytest.raises(AttributeError, match="no attribute 'wonder'"):
+        haruspex_infer.wonder  # noqa: B018

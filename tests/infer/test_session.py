@@ -1,0 +1,102 @@
+import os
+
+import numpy as np
+import onnxruntime
+import pytest
+from onnx import helper
+from toys import metadata, pointwise_probabilities, save_network
+
+from haruspex_infer.errors import HaruspexError
+from haruspex_infer.session import Session, available_cores
+
+NO_CUDA = "CUDAExecutionProvider" not in onnxruntime.get_available_providers()
+
+
+def test_it_runs_on_the_cpu(toy):
+    session = Session(toy, "cpu")
+    tiles = np.random.default_rng(0).normal(size=(3, 1, 4, 5, 6)).astype(np.float32)
+    answers = session.run(tiles)
+    assert session.device == "cpu"
+    assert session.fallback is None
+    for tile, answer in zip(tiles, answers, strict=True):
+        np.testing.assert_allclose(answer, pointwise_probabilities(tile[0]), atol=1e-6)
+
+
+def test_a_batch_holds_many_small_tiles_and_one_large_one(toy):
+    session = Session(toy, "cpu")
+    assert session.batch_size((96, 96, 96)) == 1
+    assert session.batch_size((200, 200, 200)) == 1
+    assert session.batch_size((48, 48, 48)) == 8
+
+
+def test_auto_says_why_it_did_not_take_a_gpu(toy):
+    session = Session(toy, "auto")
+    assert (session.device == "cpu") == bool(session.fallback)
+
+
+@pytest.mark.skipif(not NO_CUDA, reason="onnxruntime here has CUDA support")
+def test_a_gpu_asked_for_and_absent_is_an_error(toy):
+    for device in ("cuda", "cuda:1"):
+        with pytest.raises(HaruspexError, match="cannot be used: the installed onnxruntime has no CUDA"):
+            Session(toy, device)
+
+
+class DeadGpu:
+    """A session that was asked for CUDA and silently took the CPU, as ONNX Runtime does."""
+
+    def __init__(self, real):
+        self.real = real
+
+    def __call__(self, path, options, providers, **extra):
+        if providers[0] != "CPUExecutionProvider":
+            os.write(2, b"error loading libcublasLt.so.13: cannot open shared object file: No such file\n")
+        return self.real(path, options, ["CPUExecutionProvider"])
+
+
+@pytest.fixture
+def dead_gpu(monkeypatch):
+    """An onnxruntime that lists CUDA as available and cannot use it."""
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", DeadGpu(onnxruntime.InferenceSession))
+
+
+def test_an_available_provider_is_not_believed(dead_gpu, toy, capfd):
+    session = Session(toy, "auto")
+    assert session.device == "cpu"
+    assert session.fallback == "libcublasLt.so.13: cannot open shared object file"
+    with pytest.raises(HaruspexError, match=r"The GPU \(cuda\) cannot be used: libcublasLt.so.13"):
+        Session(toy, "cuda")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU", "cuda:-1", ""])
+def test_unknown_devices(toy, device):
+    with pytest.raises(HaruspexError, match="There is no device"):
+        Session(toy, device)
+
+
+def test_files_that_are_no_networks(tmp_path):
+    (tmp_path / "text.onnx").write_text("not a network")
+    with pytest.raises(HaruspexError, match="is not a network that can be run"):
+        Session(tmp_path / "text.onnx", "cpu")
+    (tmp_path / "empty.onnx").write_bytes(b"")
+    with pytest.raises(HaruspexError, match="is not a network"):
+        Session(tmp_path / "empty.onnx", "cpu")
+
+
+def test_a_network_of_another_kind_is_refused(tmp_path):
+    nodes = [helper.make_node("Concat", ["density"] * 3, ["probabilities"], axis=1)]
+    path = save_network(tmp_path / "three.onnx", nodes, {}, metadata(), classes=3)
+    with pytest.raises(HaruspexError, match=r"needs an input density \(n, 1, d, h, w\)"):
+        Session(path, "cpu")
+
+
+def test_a_failing_run_is_told_in_one_sentence(toy):
+    with pytest.raises(HaruspexError, match="The network failed on cpu") as error:
+        Session(toy, "cpu").run(np.zeros((1, 2, 4, 4, 4), np.float32))
+    assert "\n" not in str(error.value)
+
+
+def test_cores_follow_the_affinity_of_the_process():
+    assert 1 <= available_cores() <= len(os.sched_getaffinity(0))
