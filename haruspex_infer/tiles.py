@@ -125,27 +125,33 @@ class Blend:
 def plan_tiles(shape: tuple[int, int, int], contract: Contract) -> TilePlan:
     """Plan the tiles of a volume for a network.
 
-    Answers cover the volume. A network whose answer is as large as its input also gets a quarter of the
-    overlap in padding around the volume, so that no voxel is answered from the face of a tile.
+    Answers cover the volume. Around the volume, a network whose answer is as large as its input also gets
+    padding of a quarter of the overlap, as far as that takes no further tile: a voxel on the face of the box
+    is then not on the face of a tile. Tiles are no larger than their number and the overlap ask for.
     """
     axes = tuple(_plan_axis(n, contract) for n in shape)
     return TilePlan(shape, (axes[0], axes[1], axes[2]), contract.margin, contract.overlap)
 
 
 def _plan_axis(n: int, contract: Contract) -> AxisPlan:
-    margin, multiple = contract.margin, contract.multiple
-    padding = 0 if margin else contract.overlap // 4
+    margin, multiple, overlap = contract.margin, contract.multiple, contract.overlap
+    padding = 0 if margin else overlap // 4
     block = contract.tile - 2 * margin
+    if n <= block:
+        edge = min(contract.tile, _round_up(n + 2 * padding + 2 * margin, multiple))
+        spare = edge - 2 * margin - n
+        return AxisPlan(edge, (-margin - min(padding, spare // 2),))
     to_answer = n + 2 * padding
-    first = -padding - margin
-    if to_answer <= block:
-        return AxisPlan(_round_up(to_answer + 2 * margin, multiple), (first,))
-    last = _round_up(to_answer - block, multiple)
-    step = (block - contract.overlap) // multiple * multiple
-    count = math.ceil(last / step) + 1
-    # steps are spread evenly; whole multiples keep the phase of the pooling the same in all tiles
-    steps = [last // multiple * i // (count - 1) * multiple for i in range(count)]
-    return AxisPlan(contract.tile, tuple(first + start for start in steps))
+    step = (block - overlap) // multiple * multiple
+    gaps = math.ceil(_round_up(to_answer - block, multiple) / step)
+    for edge in range(multiple, contract.tile + 1, multiple):
+        block = edge - 2 * margin
+        last = _round_up(to_answer - block, multiple) // multiple
+        if math.ceil(last / gaps) * multiple <= block - overlap:
+            break
+    # starts are spread evenly; whole multiples keep the phase of the pooling the same in all tiles
+    starts = [last * i // gaps * multiple - padding - margin for i in range(gaps + 1)]
+    return AxisPlan(edge, tuple(starts))
 
 
 def _fade(length: int, overlap: int) -> NDArray[np.float32]:

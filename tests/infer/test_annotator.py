@@ -187,7 +187,7 @@ def test_the_plan_says_what_will_be_done(toy):
     annotator = Annotator(toy, "cpu")
     plan = annotator.plan(Map.from_array(lump(), 0.8))
     grids = "44 × 36 × 40 voxels of 0.8 Å → 32 × 27 × 30 of 1.1 Å"
-    assert plan.line().startswith(f"{grids}, 4 tiles of 32 × 32 × 32, about ")
+    assert plan.line().startswith(f"{grids}, 1 tile of 32 × 32 × 32, about ")
     assert plan.memory > 4 * 5 * 44 * 36 * 40
     assert annotator.line().startswith("toy 0.0.1 on cpu (")
     same = annotator.plan(Map.from_array(lump(), (1.1, 1.0, 1.2)))
