@@ -1,0 +1,69 @@
+"""Measures the networks on experimental maps: the tables of the model cards.
+
+    python benchmarks/accuracy.py ../shared/data/maps build/accuracy
+    python benchmarks/accuracy.py ../shared/data/maps build/accuracy --network new.onnx --split test
+
+Without ``--network`` all networks that ship are measured. The folder receives a table for each network (TSV,
+Markdown, JSON); the comparison of medians is printed.
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+from haruspex_infer.network import shipped_networks
+from haruspex_train.evaluate import evaluate_pairs
+from haruspex_train.scoreboard import PairScore, Scoreboard
+
+COMPARED = ("recall", "precision", "helix_f1", "strand_f1", "macro_f1", "voxel_macro_f1", "calibration_error")
+
+
+def comparison(boards: list[Scoreboard]) -> str:
+    """Medians and 10th percentiles of several networks, a Markdown table."""
+    heads = [name.replace("_f1", " F1").replace("_", " ") for name in COMPARED]
+    lines = [f"| network | maps | {' | '.join(heads)} |", "|---|---|" + "---|" * len(heads)]
+    for board in boards:
+        for group, columns in board.summary().items():
+            cells = [
+                f"{_number(columns[n].median)} ({_number(columns[n].tenth_percentile)})" for n in COMPARED
+            ]
+            lines.append(f"| {board.network} | {group}, {len(board.groups()[group])} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else "–"
+
+
+def tell(score: PairScore) -> None:
+    """Print one line of progress."""
+    shown = score.resolved
+    print(
+        f"  {score.pair.name:10s} recall {_number(shown.recall)}  precision {_number(shown.precision)}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="folder of pairs with INDEX.tsv")
+    parser.add_argument("out", type=Path, help="folder for the tables")
+    parser.add_argument("--network", action="append", help="name or ONNX file; may be given several times")
+    parser.add_argument("--split", default="val", help="val to choose by, test for the final figure only")
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args()
+    boards = []
+    for network in arguments.network or sorted(shipped_networks()):
+        print(network)
+        boards.append(
+            evaluate_pairs(network, arguments.folder, arguments.split, arguments.out, arguments.device, tell)
+        )
+    print("\nMedian (10th percentile) over maps; residues with a mean backbone density of at least 1 σ\n")
+    print(comparison(boards))
+
+
+if __name__ == "__main__":
+    main()
