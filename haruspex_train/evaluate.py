@@ -131,7 +131,7 @@ def volume_figures(probabilities: NDArray[np.floating], truth: NDArray[np.intege
     ----------
     probabilities : ndarray, shape (4, z, y, x)
     truth : ndarray of int, shape (z, y, x)
-        Class numbers, or `haruspex_train.groundtruth.IGNORE`.
+        Class numbers, or `haruspex_train.figures.IGNORE`.
     """
     tally = Tally()
     for z in range(len(truth)):

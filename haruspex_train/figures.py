@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haruspex_infer.classes import CLASS_NAMES, OTHER
-from haruspex_train.groundtruth import IGNORE
+
+IGNORE = 255
+"""Truth of residues or voxels that count neither for nor against anybody."""
 
 CALIBRATION_BINS = 15
 """Bins of equal width in which confidence is compared with the share of right answers."""
@@ -83,7 +85,7 @@ class Tally:
         probabilities : ndarray, shape (4, ...)
             Probability of each class; the highest is the prediction.
         truth : ndarray of int, shape (...)
-            True class numbers; cases with `haruspex_train.groundtruth.IGNORE` do not count.
+            True class numbers; cases with `IGNORE` do not count.
 
         Returns
         -------

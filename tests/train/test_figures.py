@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from haruspex_train.evaluate import volume_figures
-from haruspex_train.figures import Tally, spread
-from haruspex_train.groundtruth import IGNORE
+from haruspex_train.figures import IGNORE, Tally, spread
 
 
 def certain(predicted, confidence=1.0):
