@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ class Annotation:
         """Where the voxels lie: the grid of the map."""
         return self.map.grid
 
-    @property
+    @cached_property
     def labels(self) -> NDArray[np.uint8]:
         """The most probable class of every voxel, shape (z, y, x); 0 is other."""
         labels = np.empty(self.grid.shape, dtype=np.uint8)
@@ -59,16 +60,13 @@ class Annotation:
         """Return the map's own density at a place on the normalised scale."""
         return self.offset + normalised * self.scale
 
+    @cached_property
     def composition(self) -> dict[str, dict[str, float]]:
-        """Return how much of the map is of which class.
+        """How much of the map is of which class.
 
-        Returns
-        -------
-        dict
-            By class name: ``voxels`` and ``volume`` (Å³) of all voxels where the class is the most probable;
-            ``molecule_voxels`` and ``molecule_volume`` (Å³) of those inside the molecular density, that is
-            with normalised density of at least 0.2; ``molecule_fraction``, their share of the molecular
-            density.
+        By class name: ``voxels`` and ``volume`` (Å³) of all voxels where the class is the most probable;
+        ``molecule_voxels`` and ``molecule_volume`` (Å³) of those inside the molecular density, that is with
+        normalised density of at least 0.2; ``molecule_fraction``, their share of the molecular density.
         """
         inside = self.map.density >= self.level(MOLECULE)
         labels = self.labels

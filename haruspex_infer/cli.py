@@ -164,8 +164,9 @@ def _annotate_one(
     map_ = as_map(path, voxel_size)
     where = None if mask is None else as_mask(mask, map_)
     prepare_folder(folder)
-    console.print(f"{path.name}: {annotator.line()}, {annotator.plan(map_).line()}", markup=False)
-    for warning in map_.warnings:
+    plan = annotator.plan(map_)
+    console.print(f"{path.name}: {annotator.line()}, {plan.line()}", markup=False)
+    for warning in plan.warnings:
         console.print(f"{path.name}: note: {warning}", markup=False)
     bar = Progress(
         TextColumn("{task.description}"),
@@ -186,7 +187,7 @@ def _annotate_one(
 
 
 def _result(annotation: "Annotation", folder: Path) -> str:
-    composition = annotation.composition()
+    composition = annotation.composition
     shares = ", ".join(
         f"{name} {part['molecule_fraction']:.0%}" for name, part in composition.items() if name != "other"
     )

@@ -153,10 +153,10 @@ def read_map(path: str | os.PathLike[str], voxel_size: float | Triple | None = N
     except OSError as error:
         raise HaruspexError(f"{path} cannot be read: {error.strerror or error}.") from error
     header, grid = locate(header, given, str(path), warnings)
+    if data.dtype != np.float32 or not data.dtype.isnative:
+        data = data.astype(np.float32)
+    _refuse_what_is_not_finite(data, str(path))
     density = header.to_zyx(data)
-    if density.dtype != np.float32 or not density.dtype.isnative:
-        density = density.astype(np.float32)
-    _refuse_what_is_not_finite(density, str(path))
     return Map(density, grid, header, path, tuple(warnings), given is not None)
 
 
@@ -243,10 +243,10 @@ def _pieces(total: int, size: int = 2**26) -> Iterator[int]:
         yield min(size, total - start)
 
 
-def _refuse_what_is_not_finite(density: NDArray[np.float32], name: str) -> None:
-    # slab by slab: a whole-volume mask of a large map would cost a quarter of the map again
-    bad = sum(slab.size - int(np.count_nonzero(np.isfinite(slab))) for slab in density)
+def _refuse_what_is_not_finite(data: NDArray[np.float32], name: str) -> None:
+    # section by section, in the order of the file: it may be larger than memory
+    bad = sum(section.size - int(np.count_nonzero(np.isfinite(section))) for section in data)
     if bad:
         raise HaruspexError(
-            f"{name} holds {bad:,} voxels that are not numbers (NaN or infinite) of {density.size:,}."
+            f"{name} holds {bad:,} voxels that are not numbers (NaN or infinite) of {data.size:,}."
         )

@@ -70,7 +70,7 @@ def _summary(annotation: Annotation) -> dict[str, Any]:
             "molecule_from": annotation.level(MOLECULE),
             "contour_in_script": annotation.level(CONTOUR),
         },
-        "composition": annotation.composition(),
+        "composition": annotation.composition,
         "composition_note": "voxels and volume (Å³) count where a class is the most probable; molecule_… "
         f"count only voxels with density of at least molecule_from (normalised density {MOLECULE})",
         "warnings": annotation.warnings,

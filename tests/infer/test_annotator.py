@@ -194,10 +194,17 @@ def test_the_plan_says_what_will_be_done(toy):
     assert same.line().startswith("44 × 36 × 40 voxels of 1.2 × 1 × 1.1 Å, ")
 
 
+def test_voxels_too_coarse_for_secondary_structure_are_noted(toy):
+    annotator = Annotator(toy, "cpu")
+    assert annotator.plan(Map.from_array(lump(), 2.0)).warnings == ()
+    (note,) = annotator.plan(Map.from_array(lump(), (1.0, 3.0, 1.0))).warnings
+    assert note.startswith("voxels of 3 Å show no detail under 6 Å")
+
+
 def test_composition_counts_voxels_and_volumes(toy):
     density = lump()
     found = annotate(density, voxel_size=1.1, network=toy, device="cpu")
-    parts = found.composition()
+    parts = found.composition
     assert list(parts) == ["other", "helix", "strand", "nucleotide"]
     assert sum(part["voxels"] for part in parts.values()) == density.size
     inside = normalised(density) >= MOLECULE

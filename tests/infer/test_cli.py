@@ -19,24 +19,8 @@ import haruspex_infer
 from haruspex_infer.example import example_map
 from haruspex_infer.mapfile import stem_of
 
-KEPT = [
-    "nx",
-    "ny",
-    "nz",
-    "mx",
-    "my",
-    "mz",
-    "cella",
-    "cellb",
-    "mapc",
-    "mapr",
-    "maps",
-    "nxstart",
-    "nystart",
-    "nzstart",
-    "ispg",
-    "origin",
-]
+KEPT = ["nx", "ny", "nz", "mx", "my", "mz", "cella", "cellb", "mapc", "mapr", "maps", "ispg", "origin"]
+KEPT += ["nxstart", "nystart", "nzstart"]
 COMMAND = [sys.executable, "-m", "haruspex_infer.cli"]
 
 

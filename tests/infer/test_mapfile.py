@@ -44,7 +44,10 @@ def numbered(shape=(4, 5, 6)) -> np.ndarray:
 
 
 def header_of(path) -> np.recarray:
-    with mrcfile.open(path, header_only=True, permissive=True) as mrc:
+    with (
+        warnings.catch_warnings(action="ignore"),
+        mrcfile.open(path, header_only=True, permissive=True) as mrc,
+    ):
         return mrc.header.copy()
 
 
