@@ -1,6 +1,7 @@
 """Runs a network with ONNX Runtime, and says truly on which device."""
 
 import contextlib
+import ctypes
 import io
 import math
 import os
@@ -140,6 +141,8 @@ def _cuda_session(path: Path, number: int, threads: int) -> tuple[Any, str]:
     # a provider that is available need not work: only the session itself knows what it runs on
     if _CUDA not in onnxruntime.get_available_providers():
         return None, "the installed onnxruntime has no CUDA support (package onnxruntime-gpu)"
+    if not _has_driver():
+        return None, "this machine has no NVIDIA driver"
     settings = {
         "device_id": number,
         "arena_extend_strategy": "kSameAsRequested",
@@ -160,7 +163,7 @@ def _cuda_session(path: Path, number: int, threads: int) -> tuple[Any, str]:
         finally:
             onnxruntime.set_default_logger_severity(_FATAL)
     if session.get_providers()[0] != _CUDA:
-        return None, _reason(messages) or "CUDA or cuDNN could not be loaded (install haruspex-infer[cuda])"
+        return None, _reason(messages)
     return session, ""
 
 
@@ -181,15 +184,22 @@ def _captured_messages() -> Iterator[list[str]]:
             lines += sink.read().decode(errors="replace").splitlines()
 
 
-def _reason(messages: list[str]) -> str | None:
-    """Pick the sentence that names the library or the device at fault."""
+def _has_driver() -> bool:
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def _reason(messages: list[str]) -> str:
+    """Say which library or device is at fault."""
     for line in messages:
-        found = re.search(
-            r"([\w.+-]*\.so[\w.]*: cannot open shared object file|CUDA failure \d+: [^;]*)", line
-        )
-        if found:
-            return found[1].strip()
-    return None
+        if missing := re.search(r"([\w.+-]*\.so[\w.]*): cannot open shared object file", line):
+            return f"{missing[1]} is missing, which haruspex-infer[cuda] installs"
+        if failure := re.search(r"CUDA failure \d+: [^;]*", line):
+            return failure[0].strip()
+    return "CUDA or cuDNN could not be loaded, which haruspex-infer[cuda] installs"
 
 
 def _first_line(error: Exception) -> str:
