@@ -4,15 +4,13 @@ Commands after the ChimeraX user guide: open, volume, hide, color sample, key, v
 """
 
 from haruspex_infer.classes import CLASSES, HELIX, NUCLEOTIDE, OTHER, STRAND
-from haruspex_infer.grid import Triple
+from haruspex_infer.grid import Grid, Triple
 
 # half of the strong molecular density: main chains show and noise does not
 CONTOUR = 0.5
 
 
-def chimerax_script(
-    density: str, level: float, class_files: dict[str, str], labels: str, voxel_size: Triple | None = None
-) -> str:
+def chimerax_script(density: str, grid: Grid, level: float, class_files: dict[str, str], labels: str) -> str:
     """Return a script that colours the surface of a map by class.
 
     ChimeraX runs a script in the folder where it lies, so files beside it need no path.
@@ -21,14 +19,14 @@ def chimerax_script(
     ----------
     density : str
         File of the annotated map.
+    grid : Grid
+        Where its voxels lie.
     level : float
         Contour level of the map.
     class_files : dict
         File of the probabilities by class name.
     labels : str
         File of the label map.
-    voxel_size : tuple of float, optional
-        Voxel edges (z, y, x) in Å to set where the map's header is wrong.
     """
     shown = [HELIX, STRAND, NUCLEOTIDE, OTHER]
     last = len(shown) + 2
@@ -38,11 +36,10 @@ def chimerax_script(
         f"open {_quoted(density)} id #1",
         *(f"open {_quoted(class_files[c.name])} id #{i}" for i, c in enumerate(shown, 2)),
         f"open {_quoted(labels)} id #{last}",
-    ]
-    if voxel_size is not None:
-        lines.append("volume #1 voxelSize " + ",".join(f"{edge:.6g}" for edge in reversed(voxel_size)))
-    lines += [
-        f"volume #1 style surface step 1 level {level:.6g} color {OTHER.colour}",
+        # ChimeraX overlooks the origin of .map and .ccp4 files; and the header's voxel size may be wrong
+        f"volume #1 voxelSize {_xyz(grid.voxel_size)}",
+        f"volume #1 origin {_xyz(grid.origin)}",
+        f"volume #1 style surface step 1 level {level:.6g} color {OTHER.colour} calculateSurfaces true",
         *(f"volume #{i} style surface step 1 level 0.5 color {c.colour}" for i, c in enumerate(shown, 2)),
         f"hide #2-{last} models",
         # labels lie inside the density, hence the offset, in Å, from the surface towards them
@@ -51,6 +48,10 @@ def chimerax_script(
         "view",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _xyz(zyx: Triple) -> str:
+    return ",".join(f"{value:.6g}" for value in reversed(zyx))
 
 
 def _palette() -> str:

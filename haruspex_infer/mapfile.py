@@ -44,8 +44,6 @@ class Map:
         File it came from.
     warnings : tuple of str
         What was unusual about the file.
-    voxel_size_given : bool
-        True where the voxel size is not the header's but the caller's.
     """
 
     density: NDArray[np.float32]
@@ -53,7 +51,6 @@ class Map:
     header: MapHeader = field(repr=False)
     path: Path | None = None
     warnings: tuple[str, ...] = ()
-    voxel_size_given: bool = False
 
     @classmethod
     def from_array(
@@ -157,7 +154,7 @@ def read_map(path: str | os.PathLike[str], voxel_size: float | Triple | None = N
         data = data.astype(np.float32)
     _refuse_what_is_not_finite(data, str(path))
     density = header.to_zyx(data)
-    return Map(density, grid, header, path, tuple(warnings), given is not None)
+    return Map(density, grid, header, path, tuple(warnings))
 
 
 def write_map_like(

@@ -37,10 +37,10 @@ def save_annotation(annotation: Annotation, folder: Path, stem: str) -> list[Pat
     with written_whole(script) as stream:
         text = chimerax_script(
             shown,
+            annotation.grid,
             annotation.level(CONTOUR),
             {name: path.name for name, path in class_files.items()},
             labels.name,
-            annotation.grid.voxel_size if template.voxel_size_given else None,
         )
         stream.write(text.encode())
     summary = folder / f"{stem}_summary.json"

@@ -10,9 +10,11 @@ import haruspex_infer
 from haruspex_infer import annotate, read_map
 from haruspex_infer.chimerax import chimerax_script
 from haruspex_infer.errors import HaruspexError
+from haruspex_infer.grid import Grid
 from haruspex_infer.mapfile import Map, write_map_like
 from haruspex_infer.network import digest_of
 
+GRID = Grid((4, 5, 6), (1.0, 1.0, 1.0))
 CLASS_FILES = {name: f"m_{name}.mrc" for name in ("other", "helix", "strand", "nucleotide")}
 
 
@@ -68,11 +70,10 @@ def test_the_script_opens_files_that_exist(saved):
     for match in opened:
         assert (folder / match[1]).is_file()
     assert any(line.startswith("color sample #1 map #6 palette ") for line in lines)
-    assert not any("voxelSize" in line for line in lines)
 
 
 def test_every_class_has_its_colour_and_borders_are_grey():
-    script = chimerax_script("m.map", 0.25, CLASS_FILES, "m_labels.mrc")
+    script = chimerax_script("m.map", GRID, 0.25, CLASS_FILES, "m_labels.mrc")
     palette = re.search(r"palette (\S+)", script)[1]
     pairs = [(float(value), colour) for value, colour in (pair.split(",") for pair in palette.split(":"))]
     values, colours = zip(*pairs, strict=True)
@@ -92,13 +93,15 @@ def test_every_class_has_its_colour_and_borders_are_grey():
     assert "key #2f6fde:helix #d93a3a:strand #f2941f:nucleotide #b0b0b0:other" in script
 
 
-def test_a_corrected_voxel_size_goes_into_the_script():
-    script = chimerax_script("m.map", 0.25, CLASS_FILES, "l.mrc", (1.0, 1.1, 1.2))
-    assert "volume #1 voxelSize 1.2,1.1,1\n" in script
+def test_the_script_places_the_map_whatever_the_viewer_makes_of_its_header():
+    grid = Grid((4, 5, 6), (1.0, 1.1, 1.2), (-30.5, 20.0, 10.0))
+    lines = chimerax_script("m.map", grid, 0.25, CLASS_FILES, "l.mrc").splitlines()
+    # in this order: a new voxel size moves the origin along
+    assert lines.index("volume #1 voxelSize 1.2,1.1,1") < lines.index("volume #1 origin 10,20,-30.5")
 
 
 def test_paths_with_quotes_and_blanks_stay_whole():
-    assert """open 'a "b" c.map' id #1""" in chimerax_script('a "b" c.map', 1, CLASS_FILES, "l.mrc")
+    assert """open 'a "b" c.map' id #1""" in chimerax_script('a "b" c.map', GRID, 1, CLASS_FILES, "l.mrc")
 
 
 def test_an_array_s_density_is_written_for_the_script(toy, tmp_path):
