@@ -9,12 +9,13 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from haruspex_train.configuration import load_configuration
-from haruspex_train.library import load_training_atoms
+from haruspex_train.configuration import Configuration, load_configuration
+from haruspex_train.library import TrainingAtoms, load_training_atoms
 from haruspex_train.networks import NETWORKS
 from haruspex_train.pool import SegmentPool
 from haruspex_train.simulate import Simulator
@@ -36,39 +37,64 @@ def milliseconds(action: Callable[[], object], repeats: int) -> float:
     return statistics.median(times)
 
 
+@dataclass(frozen=True)
+class Pace:
+    """Milliseconds that the parts of training take."""
+
+    simulate: float
+    cut: float
+    step: float
+    fresh: int
+
+    @property
+    def simulate_per_step(self) -> float:
+        """Time that a step pays for its fresh crops."""
+        return self.fresh * self.simulate
+
+    @property
+    def steps_per_second(self) -> float:
+        """Pace of all parts one after another."""
+        return 1000 / (self.simulate_per_step + self.cut + self.step)
+
+
+def measure(c: Configuration, atoms: TrainingAtoms, device: torch.device, repeats: int) -> Pace:
+    """Measure the parts of one configuration."""
+    simulator = Simulator(atoms, c.segment, device, 0, c.simulation)
+    simulate = milliseconds(lambda: simulator.batch(SIMULATED_AT_ONCE), repeats) / SIMULATED_AT_ONCE
+    pool = SegmentPool(simulator, max(c.batch, SIMULATED_AT_ONCE), 0, SIMULATED_AT_ONCE, 0)
+    cut = milliseconds(lambda: pool.batch(c.batch, c.crop), repeats)
+    network = NETWORKS[c.network](**c.network_options).to(device, memory_format=torch.channels_last_3d)
+    optimiser = torch.optim.AdamW(network.parameters(), fused=device.type == "cuda")
+    compiled = torch.compile(network) if device.type == "cuda" else network
+    weights = torch.tensor(c.weights, device=device)
+    density, labels = pool.batch(c.batch, c.crop)
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        loss_of(c, compiled, density, labels, weights).backward()
+        optimiser.step()
+
+    return Pace(simulate, cut, milliseconds(step, repeats), c.fresh)
+
+
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("atoms", type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("atoms", type=Path, help="training file that 'haruspex prepare' wrote")
+    parser.add_argument("configurations", nargs="*", default=["residual", "mostosi2020"])
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("configurations", nargs="*", default=["residual", "mostosi2020"])
     options = parser.parse_args()
-    device = torch.device(options.device)
+    torch.backends.cudnn.benchmark = True  # as in training
     atoms = load_training_atoms(options.atoms, "train")
-    print("configuration  simulate/crop  cut batch  network step  simulate/step  steps/s")
+    print("configuration  simulate a crop  cut a batch  network step  simulate for a step  steps/s")
     for name in options.configurations:
-        c = load_configuration(name)
-        simulator = Simulator(atoms, c.segment, device, 0, c.simulation)
-        simulate = milliseconds(lambda s=simulator: s.batch(SIMULATED_AT_ONCE), options.repeats) / SIMULATED_AT_ONCE
-        pool = SegmentPool(simulator, max(c.batch, SIMULATED_AT_ONCE), 0, SIMULATED_AT_ONCE, 0)
-        cut = milliseconds(lambda p=pool, c=c: p.batch(c.batch, c.crop), options.repeats)
-        network = NETWORKS[c.network](**c.network_options).to(device, memory_format=torch.channels_last_3d)
-        optimiser = torch.optim.AdamW(network.parameters(), fused=device.type == "cuda")
-        compiled = torch.compile(network) if device.type == "cuda" else network
-        weights = torch.tensor(c.weights, device=device)
-        batch = pool.batch(c.batch, c.crop)
-
-        def step(c=c, compiled=compiled, batch=batch, weights=weights, optimiser=optimiser) -> None:  # noqa: ANN001
-            optimiser.zero_grad(set_to_none=True)
-            loss_of(c, compiled, *batch, weights).backward()
-            optimiser.step()
-
-        train = milliseconds(step, options.repeats)
-        per_step = c.fresh * simulate
+        pace = measure(load_configuration(name), atoms, torch.device(options.device), options.repeats)
         print(
-            f"{name:13}  {simulate:10.2f} ms  {cut:6.1f} ms  {train:9.1f} ms  {per_step:10.1f} ms"
-            f"  {1000 / (cut + train + per_step):7.1f}",
+            f"{name:13}  {pace.simulate:12.2f} ms  {pace.cut:8.1f} ms  {pace.step:9.1f} ms"
+            f"  {pace.simulate_per_step:16.1f} ms  {pace.steps_per_second:7.1f}",
             flush=True,
         )
 

@@ -30,8 +30,8 @@ class Configuration:
         ``cross_entropy`` or ``focal_and_dice``.
     weights : tuple of 5
         Weights in the loss: other, helix, strand, nucleotide, coil.
-    true_negative : float
-        See `losses.cross_entropy`.
+    core, true_negative : float
+        Factors in the loss, see `losses.cross_entropy`.
     learning_rate, beta1, beta2, epsilon, weight_decay : float
         Of Adam (decoupled weight decay).
     schedule : str
@@ -56,9 +56,10 @@ class Configuration:
     network_options: dict[str, Any] = field(default_factory=dict)
     segment: int = 64
     pool: int = 1536
-    fresh: int = 16
+    fresh: int = 8
     loss: str = "cross_entropy"
     weights: tuple[float, ...] = (0.5, 1.0, 1.2, 1.0, 0.5)
+    core: float = 1.0
     true_negative: float = 1.0
     learning_rate: float = 0.001
     beta1: float = 0.9
@@ -103,11 +104,8 @@ def load_configuration(name: str) -> Configuration:
     simulation = values.pop("simulation", {})
     _check(values, Configuration, name)
     _check(simulation, SimulationSettings, f"{name}, [simulation]")
-    for key in ("weights",):
-        if key in values:
-            values[key] = tuple(values[key])
     try:
-        return Configuration(**values, simulation=SimulationSettings(**_tuples(simulation)))
+        return Configuration(**_tuples(values), simulation=SimulationSettings(**_tuples(simulation)))
     except TypeError as fault:
         raise HaruspexError(f"The configuration {name} lacks a setting: {fault}.") from fault
 
@@ -125,7 +123,7 @@ def _check(values: dict[str, Any], cls: type, where: str) -> None:
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
-    """Lists as tuples, nested ones too: settings are immutable."""
+    """Turn lists into tuples, nested ones too: settings are immutable."""
 
     def convert(value: object) -> object:
         return tuple(convert(v) for v in value) if isinstance(value, list) else value

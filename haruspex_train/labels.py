@@ -14,8 +14,19 @@ RADIUS = 3.0
 COIL = 4
 """Voxels nearest to a protein backbone atom of no class: trained as *other*, but weighted on their own."""
 
+CORE = 8
+"""Flag added to the label of voxels within `CORE_RADIUS` of their atom: residues are judged there."""
+
+CORE_RADIUS = 1.5
+"""Å."""
+
 IGNORE = 255
 """Voxels that do not contribute to training."""
+
+
+def plain(labels: Tensor) -> Tensor:
+    """Labels without the flag of core voxels."""
+    return torch.where(labels == IGNORE, labels, labels % CORE)
 
 
 def nearest_atom(crop: Tensor, position: Tensor, voxel_size: Tensor, edge: int) -> tuple[Tensor, Tensor]:
@@ -67,12 +78,12 @@ def nearest_atom(crop: Tensor, position: Tensor, voxel_size: Tensor, edge: int) 
     return index, distance.view(n, edge, edge, edge)
 
 
-def label(index: Tensor, cls: Tensor, kind: Tensor) -> Tensor:
+def label(index: Tensor, distance: Tensor, cls: Tensor, kind: Tensor) -> Tensor:
     """Turn nearest atoms into labels.
 
     Parameters
     ----------
-    index : Tensor (n, edge, edge, edge)
+    index, distance : Tensor (n, edge, edge, edge)
         From `nearest_atom`.
     cls, kind : Tensor (atoms,)
         Class and kind (0 ligand, 1 amino acid, 2 nucleotide) of the atoms that `index` counts.
@@ -80,19 +91,19 @@ def label(index: Tensor, cls: Tensor, kind: Tensor) -> Tensor:
     Returns
     -------
     Tensor (n, edge, edge, edge), uint8
-        Class numbers, or `COIL`.
+        Class numbers or `COIL`, plus `CORE` close to the atom.
     """
     of_atom = torch.where((cls == 0) & (kind == 1), COIL, cls.long())
     # an extra row for "no atom", reached through index -1
     table = torch.cat([of_atom, of_atom.new_zeros(1)]).to(torch.uint8)
-    return table[index]
+    return table[index] + CORE * (distance < CORE_RADIUS).to(torch.uint8)
 
 
 def drop_faint(labels: Tensor, index: Tensor, distance: Tensor, density: Tensor, element: Tensor) -> Tensor:
     """Make faint voxels *other*: those under half the mean backbone density of their element.
 
-    The paper's rule (Methods), applied only beyond 1.5 Å of the nearest backbone atom: the atoms' own voxels
-    keep their class however weak the density, since residues are judged there.
+    The paper's rule (Methods), applied only outside the core of a backbone atom: there voxels keep their
+    class however weak the density, since residues are judged there.
 
     Parameters
     ----------
@@ -102,12 +113,12 @@ def drop_faint(labels: Tensor, index: Tensor, distance: Tensor, density: Tensor,
         Secondary-structure element of each atom, 0, 1, 2, … without gaps.
     """
     found = index >= 0
-    near = found & (distance < 1.5)
+    near = found & (distance < CORE_RADIUS)
     elements = int(element[-1]) + 1 if len(element) else 0
     at, value = element[index[near]], density[near]
     total = torch.zeros(elements, device=density.device).index_add_(0, at, value)
     count = torch.zeros(elements, device=density.device).index_add_(0, at, torch.ones_like(value))
     mean = total / count.clamp(min=1)
     threshold = torch.cat([mean, mean.new_zeros(1)])[torch.cat([element, element.new_full((1,), -1)])[index]]
-    faint = found & (distance >= 1.5) & (density < threshold / 2)
+    faint = found & (distance >= CORE_RADIUS) & (density < threshold / 2)
     return torch.where(faint, 0, labels)

@@ -5,10 +5,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from haruspex_infer.classes import CLASSES, OTHER
-from haruspex_train.labels import COIL, IGNORE
+from haruspex_train.labels import COIL, CORE, IGNORE, plain
 
 
-def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, true_negative: float) -> Tensor:
+def cross_entropy(
+    logits: Tensor, labels: Tensor, weights: Tensor, core: float = 1.0, true_negative: float = 1.0
+) -> Tensor:
     """Weighted cross-entropy (paper, Network Training).
 
     Parameters
@@ -16,33 +18,38 @@ def cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor, true_negative
     logits : Tensor (n, 4, d, h, w)
         Scores of the classes.
     labels : Tensor (n, d, h, w), uint8
-        Class numbers, `COIL` or `IGNORE`.
+        As `haruspex_train.labels` makes them.
     weights : Tensor (5,)
         Weights of the four classes and of coil.
+    core : float
+        Factor on voxels at the backbone atoms themselves, where residues are judged.
     true_negative : float
-        Factor on voxels that are *other* and are called so. The paper weighs everything else 16 times as
-        much, which is 1/16 here; 1 treats all alike.
+        Factor on voxels that are *other* and are called so; 1 treats all alike. The paper weighs everything
+        else 16-fold: weights of 16 and a factor of 1/16.
 
     Returns
     -------
     Tensor
-        The weighted mean over voxels.
+        Sum over voxels, divided by the number of those that count (not by their weights: with the paper's
+        large ε, Adam's pace depends on the size of the loss).
     """
-    truth, weight = _truth_and_weight(labels, weights)
+    truth, weight = _truth_and_weight(labels, weights, core)
     entropy = functional.cross_entropy(logits.float(), truth, reduction="none")
     if true_negative != 1:
         called_other = logits.detach().argmax(1) == OTHER.number
         weight = torch.where((truth == OTHER.number) & called_other, weight * true_negative, weight)
-    return (entropy * weight).sum() / weight.sum().clamp(min=1)
+    return (entropy * weight).sum() / (weight > 0).sum().clamp(min=1)
 
 
-def focal_and_dice(logits: Tensor, labels: Tensor, weights: Tensor, gamma: float = 2.0) -> Tensor:
+def focal_and_dice(
+    logits: Tensor, labels: Tensor, weights: Tensor, core: float = 1.0, gamma: float = 2.0
+) -> Tensor:
     """Focal loss (Lin et al. 2017) plus soft Dice over the batch (Milletari et al. 2016).
 
     The combination that Mu et al. (2024, Bioinform. Adv., vbae169) found best for strands. Parameters as in
     `cross_entropy`; `gamma` is the focal exponent.
     """
-    truth, weight = _truth_and_weight(labels, weights)
+    truth, weight = _truth_and_weight(labels, weights, core)
     log_p = functional.log_softmax(logits.float(), 1)
     log_right = log_p.gather(1, truth[:, None])[:, 0]
     focal = (1 - log_right.exp()) ** gamma * -log_right * weight
@@ -52,12 +59,13 @@ def focal_and_dice(logits: Tensor, labels: Tensor, weights: Tensor, gamma: float
     axes = (0, 2, 3, 4)
     overlap = (p * target).sum(axes)
     dice = (2 * overlap + 1) / (p.sum(axes) + target.sum(axes) + 1)
-    return focal.sum() / weight.sum().clamp(min=1) + (1 - dice).mean()
+    return focal.sum() / (weight > 0).sum().clamp(min=1) + (1 - dice).mean()
 
 
-def _truth_and_weight(labels: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def _truth_and_weight(labels: Tensor, weights: Tensor, core: float) -> tuple[Tensor, Tensor]:
     """Class numbers, and the weight of every voxel."""
     ignored = labels == IGNORE
-    truth = torch.where((labels == COIL) | ignored, OTHER.number, labels.long())
-    weight = weights[torch.where(ignored, 0, labels.long())]
+    code = torch.where(ignored, OTHER.number, plain(labels).long())
+    weight = weights[code] * torch.where(labels >= CORE, core, 1.0)
+    truth = torch.where(code == COIL, OTHER.number, code)
     return truth, torch.where(ignored, 0, weight)

@@ -3,6 +3,7 @@
 Both take normalised density (n, 1, d, h, w) and return logits (n, 4, d', h', w').
 """
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -86,7 +87,7 @@ class ResidualUNet(nn.Module):
             nn.Sequential(*[ResidualBlock(c) for _ in range(count)])
             for c, count in zip(channels, blocks, strict=True)
         )
-        pairs = list(zip(channels[:-1], channels[1:], strict=True))
+        pairs = list(itertools.pairwise(channels))
         self.down = nn.ModuleList(
             nn.Sequential(nn.Conv3d(fine, coarse, 2, stride=2, bias=False), nn.BatchNorm3d(coarse))
             for fine, coarse in pairs
@@ -136,7 +137,7 @@ def _valid(inputs: int, outputs: int) -> nn.Module:
 
 
 def _centre(outer: Tensor, inner: Tensor) -> Tensor:
-    """The central part of `outer` that has the spatial shape of `inner`."""
+    """Return the central part of `outer` that has the spatial shape of `inner`."""
     cut = (outer.shape[-1] - inner.shape[-1]) // 2
     return outer[..., cut:-cut, cut:-cut, cut:-cut]
 

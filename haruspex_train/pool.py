@@ -8,18 +8,16 @@ from torch import Tensor
 from haruspex_train.simulate import Simulator
 
 
-def proper_rotations() -> list[tuple[tuple[int, int, int], tuple[int, ...]]]:
-    """The 24 rotations of a cube as (permutation of axes, axes to flip).
+def proper_rotations() -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """List the 24 rotations of a cube as (permutation of axes, axes to flip).
 
     Mirror images are left out: they would turn right-handed helices into left-handed ones.
     """
     rotations = []
     for axes in itertools.permutations(range(3)):
         odd = sum(axes[i] > axes[j] for i in range(3) for j in range(i + 1, 3)) % 2
-        for count in range(4):
-            for flips in itertools.combinations(range(3), count):
-                if (odd + len(flips)) % 2 == 0:
-                    rotations.append((axes, flips))
+        for count in range(odd, 4, 2):
+            rotations += [(axes, flips) for flips in itertools.combinations(range(3), count)]
     return rotations
 
 
@@ -91,13 +89,16 @@ class SegmentPool:
         while self._owed >= self.chunk:
             self._renew(self.chunk)
             self._owed -= self.chunk
-        chosen = torch.randperm(len(self.density), generator=self.generator)[:n].tolist()
-        space = self.density.shape[-1] - edge + 1
-        corners = torch.randint(space, (n, 3), generator=self.generator).tolist()
-        turns = torch.randint(len(ROTATIONS), (n,), generator=self.generator).tolist()
-        density, labels = [], []
-        for k, corner, turn in zip(chosen, corners, turns, strict=True):
-            part = (k, *(slice(c, c + edge) for c in corner))
-            density.append(rotate(self.density[part], turn))
-            labels.append(rotate(self.labels[part], turn))
-        return torch.stack(density)[:, None].float(), torch.stack(labels)
+        size, edge_pool = self.density.shape[0], self.density.shape[-1]
+        chosen = torch.randperm(size, generator=self.generator)[:n, None, None, None]
+        corner = torch.randint(edge_pool - edge + 1, (3, n, 1), generator=self.generator)
+        z, y, x = corner + torch.arange(edge)
+        part = (chosen, z[:, :, None, None], y[:, None, :, None], x[:, None, None, :])
+        part = tuple(t.to(self.density.device, non_blocking=True) for t in part)
+        density, labels = self.density[part][:, None].float(), self.labels[part]
+        # a rotation for every eighth of the batch: one for each part would be many small kernels
+        turned = []
+        for d, t in zip(density.chunk(8), labels.chunk(8), strict=True):
+            turn = int(torch.randint(len(ROTATIONS), (1,), generator=self.generator))
+            turned.append((rotate(d, turn), rotate(t, turn)))
+        return torch.cat([d for d, _ in turned]), torch.cat([t for _, t in turned])

@@ -52,7 +52,8 @@ class SimulationSettings:
     low_pass : tuple
         Final low-pass, in multiples of the resolution.
     solvent_contrast : tuple
-        Contrast taken away at low resolution by bulk solvent (Babinet); `p_solvent`; otherwise up to 0.5 more.
+        Contrast taken away at low resolution by bulk solvent (Babinet); `p_solvent`, otherwise up to 0.5
+        is added.
     anisotropy : tuple
         Extra fall-off along one direction, Å²; `p_anisotropy`.
     noise : tuple
@@ -109,7 +110,7 @@ class SimulationSettings:
     p_gamma: float = 0.12
     scale_jitter: float = 0.25
     offset_jitter: float = 0.03
-    label_density: bool = False
+    label_density: bool = True
 
 
 @dataclass
@@ -378,7 +379,7 @@ class Simulator:
         index = atoms.index[judged]
         position = atoms.position[judged] - self.margin
         nearest, distance = nearest_atom(atoms.crop[judged], position, voxel_size, self.edge)
-        labels = label(nearest, source.cls[index], source.kind[index])
+        labels = label(nearest, distance, source.cls[index], source.kind[index])
         if self.settings.label_density:
             segment = source.segment[index]
             # atoms of one element lie together, so a change of element or crop starts a new number

@@ -2,9 +2,9 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +79,7 @@ def train(
     torch.manual_seed(configuration.seed)
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True  # shapes never change
 
     network = NETWORKS[configuration.network](**configuration.network_options).to(where)
     if start_from is not None:
@@ -102,7 +103,7 @@ def train(
     simulator = Simulator(library, configuration.segment, where, seed, configuration.simulation)
     pool = SegmentPool(simulator, configuration.pool, configuration.fresh, SIMULATED_AT_ONCE, seed)
     held_out = HeldOut(load_training_atoms(atoms, "val"), configuration, where)
-    compiled: Any = torch.compile(network) if where.type == "cuda" else network
+    compiled: Callable[[Tensor], Tensor] = torch.compile(network) if where.type == "cuda" else network
     weights = torch.tensor(configuration.weights, device=where)
     log = Log(out / "log.tsv")
     parameters = sum(p.numel() for p in network.parameters())
@@ -154,7 +155,11 @@ def learning_rate(configuration: Configuration, step: int) -> float:
 
 
 def loss_of(
-    configuration: Configuration, network: Any, density: Tensor, labels: Tensor, weights: Tensor
+    configuration: Configuration,
+    network: Callable[[Tensor], Tensor],
+    density: Tensor,
+    labels: Tensor,
+    weights: Tensor,
 ) -> Tensor:
     """Loss of one batch; a network that sees only the centre is judged there."""
     with torch.autocast(density.device.type, torch.bfloat16, enabled=density.is_cuda):
@@ -163,5 +168,5 @@ def loss_of(
     if cut:
         labels = labels[:, cut:-cut, cut:-cut, cut:-cut]
     if configuration.loss == "focal_and_dice":
-        return focal_and_dice(logits, labels, weights)
-    return cross_entropy(logits, labels, weights, configuration.true_negative)
+        return focal_and_dice(logits, labels, weights, configuration.core)
+    return cross_entropy(logits, labels, weights, configuration.core, configuration.true_negative)

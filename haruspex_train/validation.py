@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from haruspex_infer.classes import CLASSES, HELIX, NUCLEOTIDE, OTHER, STRAND
 from haruspex_train.configuration import Configuration
+from haruspex_train.labels import plain
 from haruspex_train.library import TrainingAtoms
 from haruspex_train.losses import cross_entropy
 from haruspex_train.simulate import Simulator
@@ -56,8 +57,8 @@ class HeldOut:
             cut = (labels.shape[-1] - logits.shape[-1]) // 2
             if cut:
                 labels = labels[:, cut:-cut, cut:-cut, cut:-cut]
-            losses.append(cross_entropy(logits, labels, self._weights, 1.0))
-            confusion += _confusion(logits.argmax(1), labels)
+            losses.append(cross_entropy(logits, labels, self._weights))
+            confusion += _confusion(logits.argmax(1), plain(labels))
         network.train(was_training)
         right = confusion.diagonal()[1:].sum().item()
         missed = confusion[1:, OTHER.number].sum().item()
@@ -74,7 +75,7 @@ class HeldOut:
 
 
 def _confusion(called: Tensor, labels: Tensor) -> Tensor:
-    """Counts (truth, called) over voxels near a backbone."""
+    """Count (truth, called) over voxels near a backbone."""
     n = len(CLASSES)
     judged = (labels > OTHER.number) & (labels <= n)  # the classes and coil
     truth = labels[judged].long() % n  # coil, which is n, counts as other

@@ -1,0 +1,210 @@
+"""From a training run's weights to the ONNX file that inference reads, checked against PyTorch."""
+
+import copy
+import io
+import json
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from haruspex_infer.classes import CLASS_NAMES
+from haruspex_infer.errors import HaruspexError
+from haruspex_infer.normalise import Normaliser
+from haruspex_train import __version__
+from haruspex_train.networks import NETWORKS, Geometry
+
+BOUND = 5e-3
+"""Largest difference in a probability between the ONNX file and the PyTorch network it was made from.
+
+Nearly all of it comes from storing weights as float16.
+"""
+
+VOXEL_SIZES = {"min": 1.0, "max": 1.2, "target": 1.1}
+"""Voxel sizes in Å that networks are trained on, and the one other maps are brought to (paper, Methods)."""
+
+_OPSET = 20
+
+
+class Probabilities(nn.Module):
+    """A network followed by softmax over the classes."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, density: Tensor) -> Tensor:
+        """Return class probabilities for normalised density (n, 1, d, h, w)."""
+        return torch.softmax(self.network(density), 1)
+
+
+def load_network(weights: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """Load the network of a training run.
+
+    Parameters
+    ----------
+    weights : path
+        ``weights.pt`` of the run.
+
+    Returns
+    -------
+    network : nn.Module
+        In float32, ready to evaluate.
+    run : dict
+        What the file says of its run: configuration, digest, entries, step, seconds.
+
+    Raises
+    ------
+    HaruspexError
+        If the file is not one that training wrote.
+    """
+    try:
+        run = torch.load(weights, map_location="cpu")
+        state = run.pop("weights")
+        configuration = run["configuration"]
+        network = NETWORKS[configuration["network"]](**configuration["network_options"])
+        network.load_state_dict(state)
+    except (OSError, KeyError, AttributeError, RuntimeError, ValueError, EOFError) as fault:
+        raise HaruspexError(
+            f"{weights} cannot be read as weights of a training run ({type(fault).__name__}); "
+            "give the weights.pt that 'haruspex train' wrote."
+        ) from fault
+    return network.float().eval(), run
+
+
+def export(weights: Path, out: Path, crops: NDArray[np.float32] | None = None) -> float:
+    """Write a network as ONNX with the metadata that inference reads.
+
+    Parameters
+    ----------
+    weights : path
+        ``weights.pt`` of a training run.
+    out : path
+        ONNX file to write; its stem becomes the network's name.
+    crops : ndarray (n, 1, d, h, w), optional
+        Normalised density to compare on besides random input.
+
+    Returns
+    -------
+    float
+        The largest difference in a probability between ONNX Runtime and PyTorch.
+
+    Raises
+    ------
+    HaruspexError
+        If the two differ by more than `BOUND`; nothing is written then.
+    """
+    network, run = load_network(weights)
+    model = Probabilities(network).eval()
+    exported = onnx_model(folded(model), network.geometry)
+    halve_weights(exported)
+    entry = exported.metadata_props.add()
+    entry.key, entry.value = "haruspex", json.dumps(metadata(out.stem, network.geometry, run))
+    onnx.checker.check_model(exported, full_check=True)
+    serialised = exported.SerializeToString()
+
+    edge = network.geometry.multiple * 6 + 2 * (network.geometry.margin % network.geometry.multiple)
+    edge = max(edge, 40) // network.geometry.multiple * network.geometry.multiple
+    noise = np.random.default_rng(0).normal(0.3, 0.7, (2, 1, edge, edge, edge + network.geometry.multiple))
+    inputs = [noise.astype(np.float32)] + ([] if crops is None else [crops])
+    worst = max(difference(serialised, model, density) for density in inputs)
+    if not worst <= BOUND:
+        raise HaruspexError(
+            f"The exported network differs from PyTorch by {worst:.2g} in a probability (bound {BOUND:g}); "
+            f"{out} was not written."
+        )
+    temporary = out.with_suffix(".partial")
+    temporary.write_bytes(serialised)
+    temporary.replace(out)
+    return worst
+
+
+def metadata(name: str, geometry: Geometry, run: dict[str, Any]) -> dict[str, Any]:
+    """Return the contract between a network and inference, as it is stored in the file."""
+    configuration = run["configuration"]
+    return {
+        "format": 1,
+        "name": name,
+        "version": __version__,
+        "licence": "BSD-3-Clause",
+        "classes": list(CLASS_NAMES),
+        "voxel_size": VOXEL_SIZES,
+        **asdict(geometry),
+        "normalisation": Normaliser().parameters(),
+        "training": {
+            "digest": run["digest"],
+            "entries": run["entries"],
+            "steps": run["step"],
+            "seconds": round(run["seconds"]),
+            "configuration": configuration,
+        },
+    }
+
+
+def folded(model: nn.Module) -> nn.Module:
+    """Return a copy in which batch normalisations are merged into the convolutions before them."""
+    model = copy.deepcopy(model)
+    for sequence in [m for m in model.modules() if isinstance(m, nn.Sequential)]:
+        for k in range(len(sequence) - 1):
+            if isinstance(sequence[k], nn.Conv3d) and isinstance(sequence[k + 1], nn.BatchNorm3d):
+                sequence[k] = fuse_conv_bn_eval(sequence[k], sequence[k + 1])
+                sequence[k + 1] = nn.Identity()
+    return model
+
+
+def onnx_model(model: nn.Module, geometry: Geometry) -> onnx.ModelProto:
+    """Trace a model to ONNX with free batch and spatial sizes, in float32."""
+    edge = max(40, 4 * geometry.multiple)
+    size = torch.export.Dim.DYNAMIC
+    buffer = io.BytesIO()
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    program = torch.onnx.export(
+        model,
+        (torch.zeros(2, 1, edge, edge + geometry.multiple, edge + 2 * geometry.multiple),),
+        input_names=["density"],
+        output_names=["probabilities"],
+        dynamic_shapes=({0: size, 2: size, 3: size, 4: size},),
+        opset_version=_OPSET,
+        dynamo=True,
+        verbose=False,
+    )
+    program.save(buffer)
+    return onnx.load_from_string(buffer.getvalue())
+
+
+def halve_weights(model: onnx.ModelProto) -> None:
+    """Store the kernels of convolutions as float16, each cast back to float32 before use.
+
+    Halves the file; ONNX Runtime folds the casts away when it loads the network.
+    """
+    casts = []
+    for weight in model.graph.initializer:
+        if weight.data_type != TensorProto.FLOAT or len(weight.dims) < 4:
+            continue
+        name = weight.name
+        half = numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), f"{name}_half")
+        casts.append(helper.make_node("Cast", [half.name], [name], to=TensorProto.FLOAT))
+        weight.CopyFrom(half)
+    for cast in reversed(casts):
+        model.graph.node.insert(0, cast)
+
+
+def difference(serialised: bytes, model: nn.Module, density: NDArray[np.float32]) -> float:
+    """Return the largest difference in a probability between an ONNX file and a PyTorch model."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(serialised, options, providers=["CPUExecutionProvider"])
+    ours = session.run(None, {"density": density})[0]
+    with torch.no_grad():
+        theirs = model(torch.from_numpy(density)).numpy()
+    return float(np.abs(ours - theirs).max())
