@@ -1,7 +1,6 @@
 """From a training run's weights to the ONNX file that inference reads, checked against PyTorch."""
 
 import copy
-import io
 import json
 import logging
 from dataclasses import asdict
@@ -20,7 +19,7 @@ from haruspex_infer.classes import CLASS_NAMES
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.normalise import Normaliser
 from haruspex_train import __version__
-from haruspex_train.networks import NETWORKS, Geometry
+from haruspex_train.networks import NETWORKS, AnnotationNetwork, Geometry
 
 BOUND = 5e-3
 """Largest difference in a probability between the ONNX file and the PyTorch network it was made from.
@@ -32,6 +31,7 @@ VOXEL_SIZES = {"min": 1.0, "max": 1.2, "target": 1.1}
 """Voxel sizes in Å that networks are trained on, and the one other maps are brought to (paper, Methods)."""
 
 _OPSET = 20
+_SMALL_EDGE = 40  # voxels; a multiple of what every network asks for
 
 
 class Probabilities(nn.Module):
@@ -46,7 +46,7 @@ class Probabilities(nn.Module):
         return torch.softmax(self.network(density), 1)
 
 
-def load_network(weights: Path) -> tuple[nn.Module, dict[str, Any]]:
+def load_network(weights: Path) -> tuple[AnnotationNetwork, dict[str, Any]]:
     """Load the network of a training run.
 
     Parameters
@@ -56,7 +56,7 @@ def load_network(weights: Path) -> tuple[nn.Module, dict[str, Any]]:
 
     Returns
     -------
-    network : nn.Module
+    network : AnnotationNetwork
         In float32, ready to evaluate.
     run : dict
         What the file says of its run: configuration, digest, entries, step, seconds.
@@ -111,9 +111,8 @@ def export(weights: Path, out: Path, crops: NDArray[np.float32] | None = None) -
     onnx.checker.check_model(exported, full_check=True)
     serialised = exported.SerializeToString()
 
-    edge = network.geometry.multiple * 6 + 2 * (network.geometry.margin % network.geometry.multiple)
-    edge = max(edge, 40) // network.geometry.multiple * network.geometry.multiple
-    noise = np.random.default_rng(0).normal(0.3, 0.7, (2, 1, edge, edge, edge + network.geometry.multiple))
+    edge, step = _SMALL_EDGE, network.geometry.multiple
+    noise = np.random.default_rng(0).normal(0.3, 0.7, (2, 1, edge, edge + step, edge + 2 * step))
     inputs = [noise.astype(np.float32)] + ([] if crops is None else [crops])
     worst = max(difference(serialised, model, density) for density in inputs)
     if not worst <= BOUND:
@@ -154,21 +153,21 @@ def folded(model: nn.Module) -> nn.Module:
     model = copy.deepcopy(model)
     for sequence in [m for m in model.modules() if isinstance(m, nn.Sequential)]:
         for k in range(len(sequence) - 1):
-            if isinstance(sequence[k], nn.Conv3d) and isinstance(sequence[k + 1], nn.BatchNorm3d):
-                sequence[k] = fuse_conv_bn_eval(sequence[k], sequence[k + 1])
+            convolution, normalisation = sequence[k], sequence[k + 1]
+            if isinstance(convolution, nn.Conv3d) and isinstance(normalisation, nn.BatchNorm3d):
+                sequence[k] = fuse_conv_bn_eval(convolution, normalisation)
                 sequence[k + 1] = nn.Identity()
     return model
 
 
 def onnx_model(model: nn.Module, geometry: Geometry) -> onnx.ModelProto:
     """Trace a model to ONNX with free batch and spatial sizes, in float32."""
-    edge = max(40, 4 * geometry.multiple)
+    edge, step = _SMALL_EDGE, geometry.multiple
     size = torch.export.Dim.DYNAMIC
-    buffer = io.BytesIO()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     program = torch.onnx.export(
         model,
-        (torch.zeros(2, 1, edge, edge + geometry.multiple, edge + 2 * geometry.multiple),),
+        (torch.zeros(2, 1, edge, edge + step, edge + 2 * step),),
         input_names=["density"],
         output_names=["probabilities"],
         dynamic_shapes=({0: size, 2: size, 3: size, 4: size},),
@@ -176,8 +175,9 @@ def onnx_model(model: nn.Module, geometry: Geometry) -> onnx.ModelProto:
         dynamo=True,
         verbose=False,
     )
-    program.save(buffer)
-    return onnx.load_from_string(buffer.getvalue())
+    if program is None:
+        raise RuntimeError("PyTorch made no ONNX program")
+    return program.model_proto
 
 
 def halve_weights(model: onnx.ModelProto) -> None:

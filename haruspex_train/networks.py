@@ -34,7 +34,13 @@ class Geometry:
     overlap: int
 
 
-class Mostosi2020(nn.Module):
+class AnnotationNetwork(nn.Module):
+    """A network that annotates density, and the geometry of its tiles."""
+
+    geometry: Geometry
+
+
+class Mostosi2020(AnnotationNetwork):
     """The network of Mostosi et al. 2020, as its text describes it (Methods, Network Architecture).
 
     Valid 3×3×3 convolutions with 32 and 64 channels, pooling; 128 channels, pooling; 128 channels with
@@ -66,7 +72,7 @@ class Mostosi2020(nn.Module):
         return self.head(self.decode_top(torch.cat([up, _centre(top, up)], 1)))
 
 
-class ResidualUNet(nn.Module):
+class ResidualUNet(AnnotationNetwork):
     """A residual U-Net with padded convolutions: every level halves the grid, all voxels come out.
 
     Parameters
@@ -142,5 +148,5 @@ def _centre(outer: Tensor, inner: Tensor) -> Tensor:
     return outer[..., cut:-cut, cut:-cut, cut:-cut]
 
 
-NETWORKS = {"mostosi2020": Mostosi2020, "residual": ResidualUNet}
+NETWORKS: dict[str, type[AnnotationNetwork]] = {"mostosi2020": Mostosi2020, "residual": ResidualUNet}
 """Architectures by the name that configurations use."""
