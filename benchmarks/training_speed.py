@@ -63,7 +63,8 @@ def measure(c: Configuration, atoms: TrainingAtoms, device: torch.device, repeat
     simulate = milliseconds(lambda: simulator.batch(SIMULATED_AT_ONCE), repeats) / SIMULATED_AT_ONCE
     pool = SegmentPool(simulator, max(c.batch, SIMULATED_AT_ONCE), 0, SIMULATED_AT_ONCE, 0)
     cut = milliseconds(lambda: pool.batch(c.batch, c.crop), repeats)
-    network = NETWORKS[c.network](**c.network_options).to(device, memory_format=torch.channels_last_3d)
+    network = NETWORKS[c.network](**c.network_options).to(device)
+    network.channels_last()
     optimiser = torch.optim.AdamW(network.parameters(), fused=device.type == "cuda")
     compiled = torch.compile(network) if device.type == "cuda" else network
     weights = torch.tensor(c.weights, device=device)

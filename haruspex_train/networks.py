@@ -39,6 +39,12 @@ class AnnotationNetwork(nn.Module):
 
     geometry: Geometry
 
+    def channels_last(self) -> None:
+        """Lay out the kernels with channels last, in which convolutions in bf16 are fastest."""
+        for parameter in self.parameters():
+            if parameter.ndim == 5:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+
 
 class Mostosi2020(AnnotationNetwork):
     """The network of Mostosi et al. 2020, as its text describes it (Methods, Network Architecture).

@@ -93,8 +93,8 @@ class SegmentPool:
         chosen = torch.randperm(size, generator=self.generator)[:n, None, None, None]
         corner = torch.randint(edge_pool - edge + 1, (3, n, 1), generator=self.generator)
         z, y, x = corner + torch.arange(edge)
-        part = (chosen, z[:, :, None, None], y[:, None, :, None], x[:, None, None, :])
-        part = tuple(t.to(self.density.device, non_blocking=True) for t in part)
+        places = (chosen, z[:, :, None, None], y[:, None, :, None], x[:, None, None, :])
+        part = tuple(t.to(self.density.device, non_blocking=True) for t in places)
         density, labels = self.density[part][:, None].float(), self.labels[part]
         # a rotation for every eighth of the batch: one for each part would be many small kernels
         turned = []

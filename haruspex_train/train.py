@@ -84,7 +84,7 @@ def train(
     network = NETWORKS[configuration.network](**configuration.network_options).to(where)
     if start_from is not None:
         network.load_state_dict(torch.load(start_from, map_location=where)["weights"])
-    network.to(memory_format=torch.channels_last_3d)
+    network.channels_last()
     average = MovingAverage(network, configuration.ema)
     optimiser = torch.optim.AdamW(
         network.parameters(),

@@ -1,0 +1,42 @@
+# Each target makes its own environment; nothing has to be installed beforehand but Python 3.11 or later.
+#   make example   annotates the example map and says where the results lie
+#   make test      runs all tests
+#   make lint      style and types
+#   make wheels    both distributions, in dist/
+
+PYTHON ?= python3
+EXAMPLE := .venv-infer/bin
+DEV := .venv/bin
+# the CPU build of PyTorch is enough for the tests; elsewhere a plain torch is taken
+TORCH ?= torch==2.13.0
+
+.PHONY: example test lint wheels clean
+
+example: .venv-infer/installed
+	$(EXAMPLE)/haruspex-infer --example
+
+test: .venv/installed
+	OMP_NUM_THREADS=1 $(DEV)/python -m pytest -n 2
+
+lint: .venv/installed
+	$(DEV)/ruff check .
+	$(DEV)/ruff format --check .
+	$(DEV)/mypy
+
+wheels: .venv/installed
+	$(DEV)/python -m build --wheel --outdir dist .
+	$(DEV)/python -m build --wheel --outdir dist haruspex_train
+
+.venv-infer/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-infer
+	$(EXAMPLE)/python -m pip install --quiet .
+	touch $@
+
+.venv/installed: pyproject.toml haruspex_train/pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(DEV)/python -m pip install --quiet "$(TORCH)"
+	$(DEV)/python -m pip install --quiet --editable ".[dev]" --editable "./haruspex_train[train]"
+	touch $@
+
+clean:
+	rm -rf .venv .venv-infer build dist *.egg-info haruspex_train/*.egg-info
