@@ -1,0 +1,139 @@
+"""Evaluation of networks on maps simulated from models they never saw, resolution by resolution."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from haruspex_infer.classes import CLASSES
+from haruspex_infer.network import Contract, find_network, parse_contract
+from haruspex_infer.session import Session
+from haruspex_train.figures import IGNORE, Figures, Tally
+from haruspex_train.labels import COIL, CORE, plain
+from haruspex_train.library import TrainingAtoms
+from haruspex_train.simulate import Crops, SimulationSettings, Simulator
+
+RESOLUTIONS = (2.0, 2.5, 3.0, 3.5, 4.0)
+"""Å."""
+
+SEED = 1976
+CROPS, EDGE = 64, 64
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class SimulatedScore:
+    """Figures of one network at one resolution.
+
+    Attributes
+    ----------
+    network : str
+    resolution : float
+        Å.
+    backbone : Figures
+        Over voxels within 1.5 Å of a backbone atom, where residues are judged.
+    voxels : Figures
+        Over all voxels.
+    """
+
+    network: str
+    resolution: float
+    backbone: Figures
+    voxels: Figures
+
+
+def simulated_scores(
+    networks: Sequence[str | Path],
+    atoms: TrainingAtoms,
+    resolutions: Sequence[float] = RESOLUTIONS,
+    crops: int = CROPS,
+    edge: int = EDGE,
+    device: str = "cpu",
+) -> Iterator[SimulatedScore]:
+    """Compare networks on the same simulated crops.
+
+    The crops of all resolutions lie at the same places in the same orientations, and every network is judged
+    on the same voxels: the centre that the one with the widest margin can see. Crops are always simulated on
+    the CPU, so that they do not depend on `device`.
+
+    Parameters
+    ----------
+    networks : sequence of str or path
+        Names of networks that ship, or ONNX files.
+    atoms : TrainingAtoms
+        Models to simulate, of the ``val`` split.
+    resolutions : sequence of float
+        Å.
+    crops : int
+        Crops a resolution.
+    edge : int
+        Edge of the crops, voxels; a multiple of what the networks ask for.
+    device : str
+        Where networks run: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Yields
+    ------
+    SimulatedScore
+        One for each resolution and network.
+
+    Raises
+    ------
+    HaruspexError
+        If a network cannot be found or run.
+    """
+    files = [find_network(network) for network in networks]
+    sessions = [Session(path, device) for path in files]
+    contracts = [parse_contract(s.metadata, str(f)) for s, f in zip(sessions, files, strict=True)]
+    margin = max(contract.margin for contract in contracts)
+    # inference measures the normalisation on a whole map; its errors are no matter of resolution
+    settings = replace(SimulationSettings(), scale_jitter=0.0, offset_jitter=0.0)
+    for resolution in resolutions:
+        simulator = Simulator(atoms, edge, torch.device("cpu"), SEED, settings)
+        tallies = [(Tally(), Tally()) for _ in networks]
+        for first in range(0, crops, _AT_ONCE):
+            batch = simulator.batch(min(_AT_ONCE, crops - first), resolution)
+            backbone, voxels = truths(batch, margin)
+            density = batch.density[:, None].numpy()
+            for session, contract, (near, everywhere) in zip(sessions, contracts, tallies, strict=True):
+                probabilities = _judged(session, contract, density, margin)
+                near.add(probabilities, backbone)
+                everywhere.add(probabilities, voxels)
+        for contract, (near, everywhere) in zip(contracts, tallies, strict=True):
+            yield SimulatedScore(contract.name, resolution, near.figures(), everywhere.figures())
+
+
+def truths(crops: Crops, margin: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """True classes of the centre of crops; coil is *other*.
+
+    Parameters
+    ----------
+    crops : Crops
+        *n* crops.
+    margin : int
+        Voxels to leave out on every side.
+
+    Returns
+    -------
+    backbone, voxels : ndarray of uint8, shape (n, d, h, w)
+        At voxels close to a backbone atom (`haruspex_train.figures.IGNORE` elsewhere), and at all voxels.
+    """
+    inner = slice(margin, crops.labels.shape[-1] - margin)
+    labels = crops.labels[:, inner, inner, inner]
+    classes = plain(labels)
+    classes = torch.where(classes == COIL, classes % len(CLASSES), classes)
+    return torch.where(labels >= CORE, classes, IGNORE).numpy(), classes.numpy()
+
+
+def _judged(
+    session: Session, contract: Contract, density: NDArray[np.float32], margin: int
+) -> NDArray[np.float32]:
+    """Probabilities (4, n, d, h, w) of the centre of crops, run one by one to spare memory."""
+    cut = margin - contract.margin
+    parts = []
+    for k in range(len(density)):
+        parts.append(session.run(density[k : k + 1]))
+    inner = slice(cut, parts[0].shape[-1] - cut)
+    return np.concatenate(parts)[:, :, inner, inner, inner].swapaxes(0, 1)
