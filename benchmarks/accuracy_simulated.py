@@ -34,10 +34,8 @@ def table(scores: list[SimulatedScore], of: Callable[[SimulatedScore], Figures])
 
 def confusions(scores: list[SimulatedScore]) -> str:
     """Share of each true class that was called each class, a Markdown table."""
-    lines = [
-        f"| network | Å | truth | {' | '.join(CLASS_NAMES)} | voxels |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    heads = ["network", "Å", "truth", *CLASS_NAMES, "voxels"]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for score in sorted(scores, key=lambda s: s.network):
         for name, row in zip(CLASS_NAMES, score.backbone.confusion, strict=True):
             shares = " | ".join(_number(count / max(1, row.sum())) for count in row)

@@ -106,7 +106,7 @@ def simulated_scores(
 
 
 def truths(crops: Crops, margin: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """True classes of the centre of crops; coil is *other*.
+    """Return the true classes of the centre of crops; coil is *other*.
 
     Parameters
     ----------
@@ -132,8 +132,6 @@ def _judged(
 ) -> NDArray[np.float32]:
     """Probabilities (4, n, d, h, w) of the centre of crops, run one by one to spare memory."""
     cut = margin - contract.margin
-    parts = []
-    for k in range(len(density)):
-        parts.append(session.run(density[k : k + 1]))
+    parts = [session.run(density[k : k + 1]) for k in range(len(density))]
     inner = slice(cut, parts[0].shape[-1] - cut)
     return np.concatenate(parts)[:, :, inner, inner, inner].swapaxes(0, 1)
