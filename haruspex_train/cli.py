@@ -10,11 +10,10 @@ from haruspex_infer.errors import HaruspexError
 
 app = typer.Typer(
     no_args_is_help=True,
+    add_completion=False,
     pretty_exceptions_enable=False,
     help="Train and evaluate the networks that haruspex-infer runs on cryo-EM maps.",
 )
-
-Device = Annotated[str, typer.Option(help="cuda, cuda:N or cpu.")]
 
 
 @app.command()
@@ -25,7 +24,8 @@ def prepare(
     """Give every residue of a library its class and pack what training needs into one file."""
     from haruspex_train.prepare import prepare as run
 
-    run(library, out)
+    counts = run(library, out)
+    typer.echo(f"{out}: " + ", ".join(f"{n:,} {what.replace('_', ' ')}" for what, n in counts.items()))
 
 
 @app.command()
@@ -35,7 +35,7 @@ def train(
     out: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the run; an earlier run there goes on.")
     ],
-    device: Device = "cuda",
+    device: Annotated[str, typer.Option(metavar="cuda[:N]|cpu", help="Where to train.")] = "cuda",
     start_from: Annotated[Path | None, typer.Option(help="Weights of another run to begin with.")] = None,
 ) -> None:
     """Train a network on maps simulated from atomic models."""
@@ -44,6 +44,43 @@ def train(
 
     weights = run(load_configuration(configuration), atoms, out, device, start_from)
     typer.echo(f"Weights: {weights}")
+
+
+@app.command()
+def export(
+    weights: Annotated[Path, typer.Argument(help="weights.pt of a training run.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="Network to write, named after the file.")],
+    atoms: Annotated[
+        Path | None,
+        typer.Option(help="Training file: the check then compares on crops simulated from it as well."),
+    ] = None,
+) -> None:
+    """Write a trained network as ONNX for haruspex-infer, checked against PyTorch."""
+    from haruspex_train.export import BOUND, simulated_crops
+    from haruspex_train.export import export as run
+
+    worst = run(weights, out, None if atoms is None else simulated_crops(atoms))
+    typer.echo(f"{out}: probabilities differ from PyTorch's by at most {worst:.1e} (bound {BOUND:g})")
+
+
+@app.command()
+def evaluate(
+    network: Annotated[str, typer.Argument(help="Name of a network that ships, or an ONNX file.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of maps and models with INDEX.tsv.")],
+    split: Annotated[
+        str, typer.Option(help="val to choose networks by, test for the final figure only.")
+    ] = "val",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for tables and JSON.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where the network runs.")
+    ] = "auto",
+) -> None:
+    """Compare a network's annotation of experimental maps with their models; prints a Markdown table."""
+    from haruspex_train.evaluate import evaluate_pairs
+
+    typer.echo(evaluate_pairs(network, folder, split, out, device).markdown(), nl=False)
 
 
 def main() -> None:

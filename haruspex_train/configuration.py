@@ -1,13 +1,17 @@
 """Named configurations of training: a TOML file each, read into one dataclass."""
 
 import tomllib
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from haruspex_infer.errors import HaruspexError
+from haruspex_train.networks import NETWORKS
 from haruspex_train.simulate import SimulationSettings
+
+LOSSES = ("cross_entropy", "focal_and_dice")
+SCHEDULES = ("constant", "cosine")
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def load_configuration(name: str) -> Configuration:
     Raises
     ------
     HaruspexError
-        If there is no such configuration, or it holds an unknown or missing setting.
+        If there is no such configuration, or it holds an unknown, missing or impossible setting.
     """
     shipped = resources.files("haruspex_train") / "configurations" / f"{name}.toml"
     source = Path(name) if name.endswith(".toml") else shipped
@@ -98,16 +102,18 @@ def load_configuration(name: str) -> Configuration:
             f"There is no configuration {name}: give one of {', '.join(shipped_names())} or a TOML file."
         )
     try:
-        values = tomllib.loads(source.read_text())
-    except tomllib.TOMLDecodeError as fault:
+        values = tomllib.loads(source.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise HaruspexError(f"The configuration {name} is not valid TOML: {fault}.") from fault
     simulation = values.pop("simulation", {})
     _check(values, Configuration, name)
     _check(simulation, SimulationSettings, f"{name}, [simulation]")
-    try:
-        return Configuration(**_tuples(values), simulation=SimulationSettings(**_tuples(simulation)))
-    except TypeError as fault:
-        raise HaruspexError(f"The configuration {name} lacks a setting: {fault}.") from fault
+    missing = [f.name for f in fields(Configuration) if _required(f) and f.name not in values]
+    if missing:
+        raise HaruspexError(f"The configuration {name} lacks the settings {', '.join(missing)}.")
+    made = Configuration(**_tuples(values), simulation=SimulationSettings(**_tuples(simulation)))
+    _refuse_impossible(made, name)
+    return made
 
 
 def shipped_names() -> list[str]:
@@ -120,6 +126,27 @@ def _check(values: dict[str, Any], cls: type, where: str) -> None:
     unknown = sorted(set(values) - {f.name for f in fields(cls)})
     if unknown:
         raise HaruspexError(f"The configuration {where} holds unknown settings: {', '.join(unknown)}.")
+
+
+def _required(setting: Field[Any]) -> bool:
+    return setting.default is MISSING and setting.default_factory is MISSING
+
+
+def _refuse_impossible(c: Configuration, where: str) -> None:
+    """Say which settings do not go together, before hours of training do."""
+    faults = {
+        f"network is {c.network!r}, and the networks are {', '.join(NETWORKS)}": c.network not in NETWORKS,
+        f"loss is {c.loss!r}, and the losses are {', '.join(LOSSES)}": c.loss not in LOSSES,
+        f"schedule is {c.schedule!r}, and the schedules are {', '.join(SCHEDULES)}": (
+            c.schedule not in SCHEDULES
+        ),
+        f"crop ({c.crop}) exceeds segment ({c.segment})": c.crop > c.segment,
+        f"batch ({c.batch}) exceeds pool ({c.pool})": c.batch > c.pool,
+        f"weights are {len(c.weights)}, not 5: other, helix, strand, nucleotide, coil": len(c.weights) != 5,
+    }
+    for fault, present in faults.items():
+        if present:
+            raise HaruspexError(f"The configuration {where} cannot work: {fault}.")
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

@@ -17,9 +17,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from haruspex_infer.classes import CLASS_NAMES
 from haruspex_infer.errors import HaruspexError
+from haruspex_infer.files import written_whole
 from haruspex_infer.normalise import Normaliser
 from haruspex_train import __version__
+from haruspex_train.library import load_training_atoms
 from haruspex_train.networks import NETWORKS, AnnotationNetwork, Geometry
+from haruspex_train.progress import read_weights
+from haruspex_train.simulate import Simulator
 
 BOUND = 5e-3
 """Largest difference in a probability between the ONNX file and the PyTorch network it was made from.
@@ -31,6 +35,7 @@ VOXEL_SIZES = {"min": 1.0, "max": 1.2, "target": 1.1}
 """Voxel sizes in Å that networks are trained on, and the one other maps are brought to (paper, Methods)."""
 
 _OPSET = 20
+_CROPS = 4
 _SMALL_EDGE = 40  # voxels; a multiple of what every network asks for
 
 
@@ -66,16 +71,14 @@ def load_network(weights: Path) -> tuple[AnnotationNetwork, dict[str, Any]]:
     HaruspexError
         If the file is not one that training wrote.
     """
+    run = read_weights(weights, torch.device("cpu"))
+    state, configuration = run.pop("weights"), run["configuration"]
     try:
-        run = torch.load(weights, map_location="cpu")
-        state = run.pop("weights")
-        configuration = run["configuration"]
         network = NETWORKS[configuration["network"]](**configuration["network_options"])
         network.load_state_dict(state)
-    except (OSError, KeyError, AttributeError, RuntimeError, ValueError, EOFError) as fault:
+    except (KeyError, TypeError, RuntimeError) as fault:
         raise HaruspexError(
-            f"{weights} cannot be read as weights of a training run ({type(fault).__name__}); "
-            "give the weights.pt that 'haruspex train' wrote."
+            f"{weights} holds no network that this version knows ({type(fault).__name__}); train it anew."
         ) from fault
     return network.float().eval(), run
 
@@ -100,8 +103,10 @@ def export(weights: Path, out: Path, crops: NDArray[np.float32] | None = None) -
     Raises
     ------
     HaruspexError
-        If the two differ by more than `BOUND`; nothing is written then.
+        If the two differ by more than `BOUND` (nothing is written then), or a file cannot be read or written.
     """
+    if out.suffix != ".onnx":
+        raise HaruspexError(f"{out} is no name for a network: haruspex-infer takes files that end in .onnx.")
     network, run = load_network(weights)
     model = Probabilities(network).eval()
     exported = onnx_model(folded(model), network.geometry)
@@ -114,16 +119,29 @@ def export(weights: Path, out: Path, crops: NDArray[np.float32] | None = None) -
     edge, step = _SMALL_EDGE, network.geometry.multiple
     noise = np.random.default_rng(0).normal(0.3, 0.7, (2, 1, edge, edge + step, edge + 2 * step))
     inputs = [noise.astype(np.float32)] + ([] if crops is None else [crops])
-    worst = max(difference(serialised, model, density) for density in inputs)
+    # numpy's maximum, unlike Python's, keeps what is not a number
+    worst = float(np.max([difference(serialised, model, density) for density in inputs]))
     if not worst <= BOUND:
         raise HaruspexError(
             f"The exported network differs from PyTorch by {worst:.2g} in a probability (bound {BOUND:g}); "
             f"{out} was not written."
         )
-    temporary = out.with_suffix(".partial")
-    temporary.write_bytes(serialised)
-    temporary.replace(out)
+    with written_whole(out) as stream:
+        stream.write(serialised)
     return worst
+
+
+def simulated_crops(atoms: Path) -> NDArray[np.float32]:
+    """Simulate a few crops of the ``val`` entries of a training file to compare on.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, 1, d, h, w)
+        Normalised density.
+    """
+    cpu = torch.device("cpu")
+    simulator = Simulator(load_training_atoms(atoms, "val"), _SMALL_EDGE, cpu, seed=0)
+    return simulator.batch(_CROPS).density[:, None].numpy()
 
 
 def metadata(name: str, geometry: Geometry, run: dict[str, Any]) -> dict[str, Any]:

@@ -47,20 +47,21 @@ class SegmentPool:
     fresh : int
         Segments replaced for every batch, on average.
     chunk : int
-        Segments simulated at a time: more use the device better.
+        Segments simulated at a time, at most `size`: more use the device better.
     seed : int
         Seed of the choice of segments, parts and rotations.
     """
 
     def __init__(self, simulator: Simulator, size: int, fresh: int, chunk: int, seed: int) -> None:
-        self.simulator, self.fresh, self.chunk = simulator, fresh, chunk
+        # a segment written twice at once could get the density of one crop and the labels of another
+        self.simulator, self.fresh, self.chunk = simulator, fresh, min(chunk, size)
         self.generator = torch.Generator().manual_seed(seed)
         edge, device = simulator.edge, simulator.device
         self.density = torch.empty(size, edge, edge, edge, dtype=torch.float16, device=device)
         self.labels = torch.empty(size, edge, edge, edge, dtype=torch.uint8, device=device)
         self._next, self._owed = 0, 0
-        for _ in range(0, size, chunk):
-            self._renew(min(chunk, size))
+        for _ in range(0, size, self.chunk):
+            self._renew(self.chunk)
 
     def _renew(self, n: int) -> None:
         """Replace the oldest `n` segments."""

@@ -1,7 +1,9 @@
 """What a training run leaves on disk: log, checkpoint and weights; and the average of its weights."""
 
 import copy
+import pickle
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -75,11 +77,11 @@ class Progress:
         Raises
         ------
         HaruspexError
-            If it belongs to another configuration or other training data.
+            If it cannot be read, or belongs to another configuration or other training data.
         """
         if not self.checkpoint_file.exists():
             return
-        state = torch.load(self.checkpoint_file, map_location=device)
+        state = _read(self.checkpoint_file, device, "a checkpoint of a training run")
         if state["configuration"] != self._configuration.as_dict() or state["digest"] != self._library.digest:
             raise HaruspexError(
                 f"{self.checkpoint_file} belongs to another configuration or other training data; "
@@ -115,6 +117,14 @@ class Log:
     """A table of training, a row at a time, and the same on the terminal.
 
     Columns that a row lacks stay empty, so that validation shares the table with training.
+
+    Parameters
+    ----------
+    path : Path
+        The table; what an earlier run wrote there is kept.
+    step : int
+        Step at which training goes on: later rows of a run that ended after its last checkpoint are dropped,
+        since these steps are done again.
     """
 
     columns = (
@@ -122,10 +132,13 @@ class Log:
         "val_loss", "val_recall", "val_precision", "val_f1_helix", "val_f1_strand", "val_f1_nucleotide",
     )  # fmt: skip
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, step: int = 0) -> None:
         self.path = path
-        if not path.exists():
-            path.write_text("\t".join(self.columns) + "\n")
+        rows = path.read_text().splitlines()[1:] if path.exists() else []
+        # a row that was being written when the run was killed lacks columns
+        whole = [row for row in rows if row.count("\t") == len(self.columns) - 1]
+        kept = [row for row in whole if float(row.split("\t")[0]) <= step]
+        path.write_text("\n".join(["\t".join(self.columns), *kept]) + "\n")
 
     def write(self, row: dict[str, float]) -> None:
         """Append a row."""
@@ -135,6 +148,36 @@ class Log:
         print(
             "  ".join(f"{c} {cell}" for c, cell in zip(self.columns, cells, strict=True) if cell), flush=True
         )
+
+
+def read_weights(path: Path, device: torch.device) -> dict[str, Any]:
+    """Read ``weights.pt`` of a training run.
+
+    Returns
+    -------
+    dict
+        The state of the network under ``weights``, and what the file says of its run: configuration, digest,
+        entries, step, seconds.
+
+    Raises
+    ------
+    HaruspexError
+        If the file is not one that training wrote.
+    """
+    run = _read(path, device, "weights of a training run")
+    if not {"weights", "configuration", "digest", "entries", "step", "seconds"} <= run.keys():
+        raise HaruspexError(f"{path} holds no weights of a training run; give its weights.pt.")
+    return run
+
+
+def _read(path: Path, device: torch.device, what: str) -> dict[str, Any]:
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as fault:
+        raise HaruspexError(f"{path} cannot be read as {what} ({type(fault).__name__}).") from fault
+    if not isinstance(state, dict):
+        raise HaruspexError(f"{path} cannot be read as {what}: it holds something else.")
+    return state
 
 
 def _write(state: dict[str, object], path: Path) -> None:

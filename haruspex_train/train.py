@@ -1,6 +1,7 @@
 """Training of a network on simulated segments: one process, one device, one loop."""
 
 import math
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from haruspex_infer.errors import HaruspexError
+from haruspex_infer.files import prepare_folder
 from haruspex_train.configuration import Configuration
 from haruspex_train.library import load_training_atoms
 from haruspex_train.losses import cross_entropy, focal_and_dice
 from haruspex_train.networks import NETWORKS
 from haruspex_train.pool import SegmentPool
-from haruspex_train.progress import Log, MovingAverage, Progress
+from haruspex_train.progress import Log, MovingAverage, Progress, read_weights
 from haruspex_train.simulate import Simulator
 from haruspex_train.validation import HeldOut
 
@@ -67,15 +69,12 @@ def train(
     Raises
     ------
     HaruspexError
-        If the device is absent, or the folder holds a run of another configuration.
+        If the device is absent, the folder cannot be written to or holds a run of another configuration, the
+        weights to start from do not fit, or the loss is no longer a number.
     """
-    where = torch.device(device)
-    if where.type == "cuda" and not torch.cuda.is_available():
-        raise HaruspexError(
-            "Training was asked for on CUDA, but PyTorch finds no working GPU; use --device cpu."
-        )
+    where = training_device(device)
     schedule = schedule or Schedule()
-    out.mkdir(parents=True, exist_ok=True)
+    prepare_folder(out)
     torch.manual_seed(configuration.seed)
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
@@ -83,7 +82,7 @@ def train(
 
     network = NETWORKS[configuration.network](**configuration.network_options).to(where)
     if start_from is not None:
-        network.load_state_dict(torch.load(start_from, map_location=where)["weights"])
+        _start_from(network, start_from, where)
     network.channels_last()
     average = MovingAverage(network, configuration.ema)
     optimiser = torch.optim.AdamW(
@@ -105,7 +104,7 @@ def train(
     held_out = HeldOut(load_training_atoms(atoms, "val"), configuration, where)
     compiled: Callable[[Tensor], Tensor] = torch.compile(network) if where.type == "cuda" else network
     weights = torch.tensor(configuration.weights, device=where)
-    log = Log(out / "log.tsv")
+    log = Log(out / "log.tsv", progress.step)
     parameters = sum(p.numel() for p in network.parameters())
     print(f"{configuration.name}: {parameters:,} parameters, {len(library.ids)} models, step {progress.step}")
 
@@ -133,8 +132,8 @@ def train(
             losses.clear()
             if not math.isfinite(mean):
                 raise HaruspexError(
-                    f"The loss became {mean} by step {progress.step}; go on from the last checkpoint "
-                    "with a lower learning rate."
+                    f"The loss became {mean} by step {progress.step}; start again in another folder with a "
+                    f"lower learning rate, with --start-from {progress.weights_file} if it exists."
                 )
             row = {"step": progress.step, "seconds": progress.seconds, "learning_rate": rate, "loss": mean}
             if progress.step % schedule.validate_every == 0 or last:
@@ -144,6 +143,27 @@ def train(
             progress.save()
             saved = time.perf_counter()
     return progress.weights_file
+
+
+def training_device(name: str) -> torch.device:
+    """Return the device of a name such as ``cuda:1``.
+
+    Raises
+    ------
+    HaruspexError
+        If there is no such device, or PyTorch cannot use it.
+    """
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise HaruspexError(f"There is no device {name!r}: use cuda, cuda:N or cpu.")
+    where = torch.device(name)
+    if where.type == "cuda" and not torch.cuda.is_available():
+        raise HaruspexError(
+            "Training was asked for on CUDA, but PyTorch finds no working GPU; use --device cpu."
+        )
+    if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise HaruspexError(f"There is no GPU {where.index}: the last one here is cuda:{last}.")
+    return where
 
 
 def learning_rate(configuration: Configuration, step: int) -> float:
@@ -170,3 +190,14 @@ def loss_of(
     if configuration.loss == "focal_and_dice":
         return focal_and_dice(logits, labels, weights, configuration.core)
     return cross_entropy(logits, labels, weights, configuration.core, configuration.true_negative)
+
+
+def _start_from(network: nn.Module, weights: Path, device: torch.device) -> None:
+    run = read_weights(weights, device)
+    try:
+        network.load_state_dict(run["weights"])
+    except RuntimeError as fault:
+        raise HaruspexError(
+            f"{weights} comes from a network of another shape ({run['configuration']['network']}); "
+            "start from weights of the same network."
+        ) from fault
