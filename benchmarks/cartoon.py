@@ -4,9 +4,9 @@ import numpy as np
 import pyvista
 from numpy.typing import NDArray
 
+from haruspex_infer.backbone import peptide_bonded
 from haruspex_infer.classes import CLASSES, HELIX, OTHER, STRAND
 from haruspex_infer.structure import AMINO_ACID, NUCLEOTIDE_KIND, Structure
-from haruspex_train.secondary import peptide_bonded
 
 STEPS = 8
 """Cross-sections from one residue to the next."""

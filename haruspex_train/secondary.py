@@ -9,11 +9,9 @@ import numpy as np
 import rs_dssp
 from numpy.typing import NDArray
 
+from haruspex_infer.backbone import completed_by_records, peptide_bonded
 from haruspex_infer.classes import HELIX, NUCLEOTIDE, OTHER, STRAND
 from haruspex_infer.structure import AMINO_ACID, NUCLEOTIDE_KIND, Structure
-
-PEPTIDE_BOND = 2.5
-"""Longest C-N distance in Å that still counts as a peptide bond; the limit that DSSP uses."""
 
 EXTENSION = 2
 """Residues by which an element may grow at each end."""
@@ -89,23 +87,6 @@ def with_bulges(found: NDArray[np.uint8], structure: Structure) -> NDArray[np.ui
     return classes
 
 
-def completed_by_records(found: NDArray[np.uint8], structure: Structure) -> NDArray[np.uint8]:
-    """Add the file's own helices and strands where DSSP found nothing.
-
-    Where both speak and disagree DSSP stands: it read the coordinates that the density is compared
-    with, while records may come from another program or an earlier model.
-
-    Returns
-    -------
-    ndarray of uint8, shape (m,)
-    """
-    classes = found.copy()
-    free = (found == OTHER.number) & (structure.kind == AMINO_ACID)
-    classes[free & (structure.deposited == "H")] = HELIX.number
-    classes[free & (structure.deposited == "E")] = STRAND.number
-    return classes
-
-
 def extended(classes: NDArray[np.uint8], structure: Structure) -> NDArray[np.uint8]:
     """Grow helices and strands into peptide-bonded neighbours with the same Ramachandran profile.
 
@@ -173,14 +154,6 @@ def elements(structure: Structure, classes: NDArray[np.uint8]) -> NDArray[np.int
         | gap
     )
     return np.cumsum(starts)
-
-
-def peptide_bonded(structure: Structure) -> NDArray[np.bool_]:
-    """Tell for each residue but the last whether a peptide bond joins it to the next, shape (m-1,)."""
-    main_chain = structure.main_chain()
-    length = np.linalg.norm(main_chain[1:, 0] - main_chain[:-1, 2], axis=1)
-    # a missing atom gives no number, and no number is below the limit
-    return (length < PEPTIDE_BOND) & (structure.chain[1:] == structure.chain[:-1])
 
 
 def torsions(structure: Structure) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from peptides import HELIX, LEFT, STRAND, backbone, chain, document
 
+from haruspex_infer.backbone import completed_by_records, peptide_bonded
 from haruspex_infer.structure import read_structure
 from haruspex_train.secondary import (
-    completed_by_records,
     dssp_classes,
     elements,
     extended,
     helical,
-    peptide_bonded,
     residue_classes,
     stretched,
     torsions,
