@@ -1,4 +1,4 @@
-"""The command ``haruspex``: prepare, train, export, evaluate."""
+"""The command ``haruspex``: prepare, train, merge, export, evaluate."""
 
 import sys
 from pathlib import Path
@@ -44,6 +44,20 @@ def train(
 
     weights = run(load_configuration(configuration), atoms, out, device, start_from)
     typer.echo(f"Weights: {weights}")
+
+
+@app.command()
+def merge(
+    snapshots: Annotated[list[Path], typer.Argument(help="Weights of one run: weights.pt, weights-STEP.pt.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Weights to write.")],
+    other_odds: Annotated[
+        float, typer.Option(help="Factor on the odds of 'other': under 1, more is annotated.")
+    ] = 1.0,
+) -> None:
+    """Take the mean of snapshots of a run, which carries over better to experimental maps than its end."""
+    from haruspex_train.merge import merge as run
+
+    run(snapshots, out, other_odds)
 
 
 @app.command()

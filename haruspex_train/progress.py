@@ -93,8 +93,8 @@ class Progress:
         self._optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
 
-    def save(self) -> None:
-        """Write both files, each under a temporary name first."""
+    def save(self, snapshot: bool = False) -> None:
+        """Write both files, and on request a copy of the weights that later steps leave alone."""
         about = {
             "configuration": self._configuration.as_dict(),
             "digest": self._library.digest,
@@ -104,13 +104,15 @@ class Progress:
         }
         average = self._average.network.state_dict()
         half = {k: v.half() if v.is_floating_point() else v for k, v in average.items()}
-        _write(about | {"weights": half}, self.weights_file)
+        write_state(about | {"weights": half}, self.weights_file)
+        if snapshot:
+            write_state(about | {"weights": half}, self.weights_file.with_stem(f"weights-{self.step}"))
         state = {
             "network": self._network.state_dict(),
             "average": average,
             "optimiser": self._optimiser.state_dict(),
         }
-        _write(about | state, self.checkpoint_file)
+        write_state(about | state, self.checkpoint_file)
 
 
 class Log:
@@ -180,7 +182,8 @@ def _read(path: Path, device: torch.device, what: str) -> dict[str, Any]:
     return state
 
 
-def _write(state: dict[str, object], path: Path) -> None:
+def write_state(state: dict[str, Any], path: Path) -> None:
+    """Write what PyTorch can keep, under a temporary name first."""
     temporary = path.with_suffix(".partial")
     torch.save(state, temporary)
     temporary.replace(path)

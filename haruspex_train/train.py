@@ -31,6 +31,7 @@ class Schedule:
     log_every: int = 100
     validate_every: int = 1000
     checkpoint_minutes: float = 2.0
+    snapshot_every: int = 4000
 
 
 def train(
@@ -44,7 +45,8 @@ def train(
     """Train a network, or go on where an earlier run in the same folder stopped.
 
     Writes into `out`: ``log.tsv`` (step, seconds, learning rate, losses, validation figures),
-    ``checkpoint.pt`` (to go on from) and ``weights.pt`` (the network that ships, float16).
+    ``checkpoint.pt`` (to go on from), ``weights.pt`` (the network, float16) and ``weights-STEP.pt`` on the way
+    (what `haruspex_train.merge` takes the mean of).
 
     Parameters
     ----------
@@ -139,8 +141,9 @@ def train(
             if progress.step % schedule.validate_every == 0 or last:
                 row |= held_out.figures(average.network)
             log.write(row)
-        if last or time.perf_counter() - saved > 60 * schedule.checkpoint_minutes:
-            progress.save()
+        snapshot = progress.step % schedule.snapshot_every == 0
+        if last or snapshot or time.perf_counter() - saved > 60 * schedule.checkpoint_minutes:
+            progress.save(snapshot)
             saved = time.perf_counter()
     return progress.weights_file
 
