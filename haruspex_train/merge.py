@@ -34,7 +34,7 @@ def merge(snapshots: list[Path], out: Path, other_odds: float = 1.0) -> None:
     """
     if not other_odds > 0:
         raise HaruspexError(
-            f"The odds of other cannot be multiplied by {other_odds}: give a positive number."
+            f"The odds of other cannot be multiplied by {other_odds}; give a positive factor."
         )
     runs = [read_weights(path, torch.device("cpu")) for path in snapshots]
     first = runs[0]

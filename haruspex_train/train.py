@@ -45,8 +45,8 @@ def train(
     """Train a network, or go on where an earlier run in the same folder stopped.
 
     Writes into `out`: ``log.tsv`` (step, seconds, learning rate, losses, validation figures),
-    ``checkpoint.pt`` (to go on from), ``weights.pt`` (the network, float16) and ``weights-STEP.pt`` on the way
-    (what `haruspex_train.merge` takes the mean of).
+    ``checkpoint.pt`` (to go on from), ``weights.pt`` (the network, float16) and ``weights-STEP.pt`` on the
+    way (what `haruspex_train.merge` takes the mean of).
 
     Parameters
     ----------
