@@ -1,4 +1,4 @@
-"""The command ``haruspex``: prepare, train, merge, export, evaluate."""
+"""The command ``haruspex``: data, training, export, evaluation."""
 
 import sys
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from haruspex_infer.errors import HaruspexError
+from haruspex_train import data_commands
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -14,6 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train and evaluate the networks that haruspex-infer runs on cryo-EM maps.",
 )
+app.add_typer(data_commands.app)
 
 
 @app.command()
