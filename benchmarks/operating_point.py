@@ -1,0 +1,78 @@
+"""Recall and precision of networks when the odds of *other* are multiplied: their curves, not single points.
+
+    python benchmarks/operating_point.py ../shared/data/maps models/residual.onnx models/mostosi2020.onnx
+
+Two networks that lie on one curve differ by a prior, not in quality. Medians over maps of 4 Å or better that
+hold protein, of the residues with a backbone density of at least 1 σ. The factor acts on the residues' mean
+probabilities; ``haruspex merge --other-odds`` builds it into a network.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haruspex_infer.annotator import Annotator
+from haruspex_infer.classes import HELIX, OTHER, STRAND
+from haruspex_infer.mapfile import read_map
+from haruspex_infer.residues import residue_table
+from haruspex_infer.structure import AMINO_ACID, OTHER_KIND, read_structure
+from haruspex_train.figures import Tally
+from haruspex_train.groundtruth import STRONG
+from haruspex_train.pairs import read_pairs
+from haruspex_train.secondary import residue_classes
+
+FACTORS = (1.5, 1.25, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
+LIMIT = 4.0  # Å
+
+Residues = tuple[NDArray[np.float32], NDArray[np.uint8]]
+
+
+def resolved_residues(annotator: Annotator, folder: Path, split: str) -> list[Residues]:
+    """Return class probabilities (4, n) and true classes (n,) of the residues of each map."""
+    found = []
+    for pair in read_pairs(folder, split):
+        if pair.resolution > LIMIT:
+            continue
+        structure = read_structure(pair.model_paths)
+        if not (structure.kind == AMINO_ACID).any():
+            continue
+        annotation = annotator.annotate(read_map(pair.map_path))
+        table = residue_table(annotation.probabilities, annotation.grid, structure, annotation.map.density)
+        judged = table.covered & (table.kind != OTHER_KIND) & (table.sigma_level >= STRONG)
+        found.append((table.probability[judged].T, residue_classes(structure)[judged]))
+    return found
+
+
+def medians(maps: list[Residues], factor: float) -> list[float]:
+    """Return median recall, precision, helix F1 and strand F1 at one factor."""
+    rows = []
+    for probability, truth in maps:
+        shifted = probability.copy()
+        shifted[OTHER.number] *= factor
+        figures = Tally().add(shifted, truth).figures()
+        f1 = figures.class_f1
+        rows.append([figures.recall, figures.precision, f1[HELIX.number], f1[STRAND.number]])
+    return [float(value) for value in np.nanmedian(rows, axis=0)]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="folder of pairs with INDEX.tsv")
+    parser.add_argument("networks", nargs="+", help="names or ONNX files")
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args()
+    print("| network | factor | recall | precision | helix F1 | strand F1 |\n|---|---|---|---|---|---|")
+    for network in options.networks:
+        maps = resolved_residues(Annotator(network, options.device), options.folder, "val")
+        for factor in FACTORS:
+            cells = " | ".join(f"{value:.3f}" for value in medians(maps, factor))
+            print(f"| {Path(network).stem} | {factor:g} | {cells} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
