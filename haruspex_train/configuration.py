@@ -153,6 +153,8 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
     """Turn lists into tuples, nested ones too: settings are immutable."""
 
     def convert(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: convert(v) for key, v in value.items()}
         return tuple(convert(v) for v in value) if isinstance(value, list) else value
 
     return {key: convert(value) for key, value in values.items()}

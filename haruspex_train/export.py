@@ -3,6 +3,7 @@
 import copy
 import json
 import logging
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,8 @@ def export(weights: Path, out: Path, crops: NDArray[np.float32] | None = None) -
     """
     if out.suffix != ".onnx":
         raise HaruspexError(f"{out} is no name for a network: haruspex-infer takes files that end in .onnx.")
+    if not out.parent.is_dir():
+        raise HaruspexError(f"There is no folder {out.parent} to write {out.name} into; make it first.")
     network, run = load_network(weights)
     model = Probabilities(network).eval()
     exported = onnx_model(folded(model), network.geometry)
@@ -184,16 +187,19 @@ def onnx_model(model: nn.Module, geometry: Geometry) -> onnx.ModelProto:
     edge, step = _SMALL_EDGE, geometry.multiple
     size = torch.export.Dim.DYNAMIC
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    program = torch.onnx.export(
-        model,
-        (torch.zeros(2, 1, edge, edge + step, edge + 2 * step),),
-        input_names=["density"],
-        output_names=["probabilities"],
-        dynamic_shapes=({0: size, 2: size, 3: size, 4: size},),
-        opset_version=_OPSET,
-        dynamo=True,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        # PyTorch's exporter warns of its own use of PyTorch
+        warnings.simplefilter("ignore", FutureWarning)
+        program = torch.onnx.export(
+            model,
+            (torch.zeros(2, 1, edge, edge + step, edge + 2 * step),),
+            input_names=["density"],
+            output_names=["probabilities"],
+            dynamic_shapes=({0: size, 2: size, 3: size, 4: size},),
+            opset_version=_OPSET,
+            dynamo=True,
+            verbose=False,
+        )
     if program is None:
         raise RuntimeError("PyTorch made no ONNX program")
     return program.model_proto

@@ -1,7 +1,6 @@
 """What a training run leaves on disk: log, checkpoint and weights; and the average of its weights."""
 
 import copy
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -175,7 +174,7 @@ def read_weights(path: Path, device: torch.device) -> dict[str, Any]:
 def _read(path: Path, device: torch.device, what: str) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as fault:
+    except Exception as fault:  # bytes of another kind lead torch's reader to any exception whatever
         raise HaruspexError(f"{path} cannot be read as {what} ({type(fault).__name__}).") from fault
     if not isinstance(state, dict):
         raise HaruspexError(f"{path} cannot be read as {what}: it holds something else.")

@@ -1,0 +1,37 @@
+"""Fixtures for the tests of training: a library of models small enough to make on the spot."""
+
+import pytest
+import torch
+from packing import pack
+from tiny import SPLITS, models
+
+from haruspex_train.library import load_training_atoms
+from haruspex_train.prepare import prepare
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Small tensors gain nothing from threads, and tests may run side by side."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_library(tmp_path_factory):
+    """Folder of a packed library of five small models."""
+    folder = tmp_path_factory.mktemp("tiny_library")
+    pack(folder, models(), SPLITS)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def training_file(tiny_library):
+    """Training file made from that library."""
+    path = tiny_library / "training.npz.xz"
+    prepare(tiny_library, path, workers=1)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_atoms(training_file):
+    """Its atoms of the train split."""
+    return load_training_atoms(training_file, "train")
