@@ -36,7 +36,6 @@ def main() -> None:
     for axis, (column, title) in zip(axes, PANELS.items(), strict=True):
         for log in options.logs:
             steps, values = curve(log, column)
-            # losses of different weights share no scale: each is drawn relative to its first value
             shown = [v / values[0] for v in values] if column == "loss" else values
             axis.plot(steps, shown, label=log.name.split(".")[0], linewidth=1.5)
         axis.set_title(title + (" (relative)" if column == "loss" else ""), fontsize=10)
