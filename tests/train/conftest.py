@@ -7,12 +7,21 @@ from tiny import SPLITS, models
 
 from haruspex_train.library import load_training_atoms
 from haruspex_train.prepare import prepare
+from haruspex_train.validation import HeldOut
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Small tensors gain nothing from threads, and tests may run side by side."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def few_held_out_crops():
+    """Validation on eight crops: the tests are about what training does with the figures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(HeldOut.__init__, "__defaults__", (8,))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,51 +1,71 @@
+"""Snapshots of a run, and the mean of them."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
+from test_train import TINY
 
 from haruspex_infer.errors import HaruspexError
+from haruspex_train.export import load_network
 from haruspex_train.merge import merge
-
-ABOUT = {"configuration": {"name": "toy"}, "digest": "sha256:1", "entries": 2, "seconds": 1.0}
-
-
-def snapshot(folder, step, **changes):
-    state = {
-        "head.bias": torch.tensor([0.5, -1.0, 0.0, 2.0]) * step,
-        "norm.num_batches_tracked": torch.tensor(step),
-    }
-    path = folder / f"weights-{step}.pt"
-    torch.save(ABOUT | {"step": step, "weights": state} | changes, path)
-    return path
+from haruspex_train.progress import read_weights
+from haruspex_train.train import Schedule, train
 
 
-def test_merged_weights_are_the_mean_with_the_odds_of_other(tmp_path):
-    paths = [snapshot(tmp_path, 1), snapshot(tmp_path, 3)]
-    merge(paths, tmp_path / "merged.pt", other_odds=0.5)
-    merged = torch.load(tmp_path / "merged.pt")
-    expected = torch.tensor([1.0, -2.0, 0.0, 4.0])
-    expected[0] += torch.log(torch.tensor(0.5))
-    torch.testing.assert_close(merged["weights"]["head.bias"].float(), expected, atol=2e-3, rtol=0)
-    assert merged["merged_steps"] == [1, 3]
-    assert merged["other_odds"] == 0.5
-    assert merged["step"] == 3
-    assert merged["weights"]["head.bias"].dtype == torch.float16
+@pytest.fixture(scope="module")
+def run(training_file, tmp_path_factory, few_held_out_crops):
+    """Folder of a run with three snapshots, the last of which is its end."""
+    folder = tmp_path_factory.mktemp("run")
+    schedule = Schedule(log_every=4, validate_every=100, snapshot_every=4)
+    train(replace(TINY, batch=2), training_file, folder, "cpu", schedule=schedule)
+    return folder
 
 
-def test_the_odds_multiply_what_softmax_gives(tmp_path):
-    merge([snapshot(tmp_path, 1)], tmp_path / "merged.pt", other_odds=0.25)
-    before = torch.softmax(torch.tensor([0.5, -1.0, 0.0, 2.0]), 0)
-    after = torch.softmax(torch.load(tmp_path / "merged.pt")["weights"]["head.bias"].float(), 0)
-    odds = (after[0] / after[1:]) / (before[0] / before[1:])
-    torch.testing.assert_close(odds, torch.full((3,), 0.25), atol=1e-3, rtol=0)
+def tensors(path):
+    return read_weights(path, torch.device("cpu"))["weights"]
 
 
-def test_snapshots_of_different_runs_are_refused(tmp_path):
-    paths = [snapshot(tmp_path, 1), snapshot(tmp_path, 2, digest="sha256:2")]
-    with pytest.raises(HaruspexError, match="another run"):
-        merge(paths, tmp_path / "merged.pt")
-    assert not (tmp_path / "merged.pt").exists()
+def test_snapshots_are_kept_beside_the_weights(run):
+    names = sorted(path.name for path in run.glob("weights*.pt"))
+    assert {"weights.pt", "weights-4.pt", "weights-8.pt"} <= set(names)
+    steps = {name: read_weights(run / name, torch.device("cpu"))["step"] for name in names}
+    assert (steps["weights-4.pt"], steps["weights-8.pt"], steps["weights.pt"]) == (4, 8, 12)
 
 
-@pytest.mark.parametrize("odds", [0.0, -1.0, float("nan")])
-def test_odds_must_be_positive(tmp_path, odds):
-    with pytest.raises(HaruspexError, match="positive"):
-        merge([snapshot(tmp_path, 1)], tmp_path / "merged.pt", other_odds=odds)
+def test_the_mean_of_snapshots(run, tmp_path):
+    parts = [run / "weights-4.pt", run / "weights-8.pt"]
+    merge(parts, tmp_path / "mean.pt")
+    mean = tensors(tmp_path / "mean.pt")
+    for name, (first, second) in {k: (tensors(parts[0])[k], tensors(parts[1])[k]) for k in mean}.items():
+        if first.is_floating_point():
+            expected = (first.float() + second.float()) / 2
+            torch.testing.assert_close(mean[name].float(), expected, atol=1e-3, rtol=1e-3)
+    network, about = load_network(tmp_path / "mean.pt")
+    assert about["merged_steps"] == [4, 8]
+    assert about["step"] == 8
+    with torch.no_grad():
+        assert torch.isfinite(network(torch.rand(1, 1, 16, 16, 16))).all()
+
+
+def test_the_odds_of_other_change_by_the_factor(run, tmp_path):
+    density = torch.rand(1, 1, 16, 16, 16)
+    odds = []
+    for factor in (1.0, 0.5):
+        merge([run / "weights.pt"], tmp_path / "one.pt", factor)
+        with torch.no_grad():
+            p = torch.softmax(load_network(tmp_path / "one.pt")[0](density), 1)
+        odds.append((p[:, 0] / p[:, 1:].sum(1)).log())
+    np.testing.assert_allclose((odds[1] - odds[0]).numpy(), math.log(0.5), atol=2e-3)
+
+
+def test_what_has_no_mean_is_told(run, training_file, tmp_path):
+    other = train(TINY, training_file, tmp_path / "other", "cpu", schedule=Schedule(validate_every=100))
+    with pytest.raises(HaruspexError, match="is of another run than"):
+        merge([run / "weights.pt", other], tmp_path / "mean.pt")
+    for odds in (0.0, -1.0, float("nan")):
+        with pytest.raises(HaruspexError, match="give a positive factor"):
+            merge([run / "weights.pt"], tmp_path / "mean.pt", odds)
+    assert not (tmp_path / "mean.pt").exists()

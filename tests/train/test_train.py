@@ -35,9 +35,7 @@ TINY = Configuration(
 OFTEN = Schedule(log_every=4, validate_every=8)
 
 
-@pytest.fixture(autouse=True)
-def few_held_out_crops(monkeypatch):
-    monkeypatch.setattr(validation.HeldOut.__init__, "__defaults__", (8,))
+pytestmark = pytest.mark.usefixtures("few_held_out_crops")
 
 
 def stop_at(step, monkeypatch):
