@@ -78,7 +78,7 @@ def test_files_of_a_run(training_file, tmp_path):
 
 def test_a_small_pool_can_be_learned_by_heart(training_file, tmp_path):
     """Loss falls far when the same few crops come again and again."""
-    by_heart = replace(TINY, steps=120, crop=20, learning_rate=0.02)
+    by_heart = replace(TINY, steps=90, crop=20, learning_rate=0.02)
     train(by_heart, training_file, tmp_path, "cpu", schedule=Schedule(log_every=10, validate_every=1000))
     losses = [float(row["loss"]) for row in rows(tmp_path)]
     assert losses[-1] < 0.5 * losses[0]
