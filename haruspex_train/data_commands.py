@@ -1,5 +1,6 @@
 """The commands of ``haruspex`` that make ground truth out of the archives."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -71,6 +72,21 @@ def fetch(
     if fetched.failed:
         name, reason = next(iter(fetched.failed.items()))
         raise HaruspexError(f"{len(fetched.failed)} entries are missing, such as {name}: {reason}")
+
+
+@app.command()
+def curate(
+    folder: Annotated[Path, typer.Argument(help="Folder of maps and models with INDEX.tsv.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the manifest; a run there goes on.")],
+    workers: Annotated[int, typer.Option(min=1, help="Processes; each holds one map.")] = os.cpu_count() or 1,
+) -> None:
+    """Measure how well models and maps fit, and say which pairs to keep and why."""
+    from haruspex_train.curate import curate as run
+
+    with _progress("measuring") as progress:
+        rows = run(folder, out, workers, progress)
+    kept = sum(row["verdict"] == "keep" for row in rows)
+    typer.echo(f"{out / 'MANIFEST.tsv'}: {kept} of {len(rows)} pairs are kept")
 
 
 @contextmanager

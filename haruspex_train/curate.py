@@ -1,0 +1,285 @@
+"""Which pairs of map and model can be believed: figures in place of eyes.
+
+Mostosi et al. 2020, Training Data: good fit, at least one helix or strand, one entry per authors and complex.
+The limits were chosen on ten pairs of the split ``val`` and on copies of them that were shifted by 3 to 6 Å
+or mirrored; no ``test`` pair had a say.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, fields
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from haruspex_infer.errors import HaruspexError
+from haruspex_infer.files import prepare_folder, written_whole
+from haruspex_train.archive import read_table, write_table
+from haruspex_train.homology import clusters
+from haruspex_train.measure import Measures, measure
+from haruspex_train.pairs import Pair, read_pairs
+
+LEAST_IN_MAP = 0.9
+"""Share of the backbone that lies in the map."""
+
+LEAST_INCLUSION = 0.5
+"""Share of the backbone at 1 σ or more; val pairs 0.62-1.00."""
+
+LEAST_CORRELATION = 0.42
+"""Correlation near the model; val pairs 0.47-0.78, shifted and mirrored copies up to 0.38."""
+
+LEAST_FITTED = 0.5
+"""Share of residues that stand out from their shifted copies; val pairs 0.69-1.00, copies up to 0.33."""
+
+MOST_DISPLACED = 1.5
+"""Å to a better place; val pairs 0, shifted copies 2.3-6.4."""
+
+LEAST_EXPLAINED = 0.02
+"""Share of the map's strong density that is modelled. One subunit of 24 is enough: what is not modelled is
+ignored in training. Less is a fragment whose surroundings nobody can tell."""
+
+WRONG_HAND = -2.5
+"""Preference for the right hand in standard errors, of helices and of side chains
+together, under which a map is mirrored; val pairs 7 to 61."""
+
+SAME_AUTHORS = 0.5
+"""Share of common authors, of all of two entries, from which they are the same group's."""
+
+COLUMNS = (
+    "id", "split", "pdb", "resolution_A", "verdict", "reason",
+    *(field.name for field in fields(Measures)), "clusters",
+)  # fmt: skip
+
+# part of every stored figure: a change of the measuring makes old figures void
+_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A pair with what the archive says of it."""
+
+    pair: Pair
+    authors: tuple[str, ...] = ()
+    sample: str = ""
+    contour: float | None = None
+    validation: Path | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A candidate with its figures, or with the fault that kept it from being measured."""
+
+    candidate: Candidate
+    measures: Measures | None
+    sequences: tuple[str, ...]
+    fault: str = ""
+
+
+def curate(
+    folder: Path,
+    out: Path,
+    workers: int = 1,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> list[dict[str, str]]:
+    """Measure and judge all pairs of a folder.
+
+    The figures of every pair go to a file of their own, and those of a run that was killed are used again;
+    at the end ``MANIFEST.tsv`` has every figure, the verdict and the reasons.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder with ``INDEX.tsv``; see `haruspex_train.pairs` and `haruspex_train.archive`.
+    out : Path
+        Folder for the figures and the manifest.
+    workers : int
+        Processes.
+    progress : callable, optional
+        Called with the number of pairs done, of all, and the name of the last one.
+
+    Returns
+    -------
+    list of dict
+        The manifest's rows.
+
+    Raises
+    ------
+    HaruspexError
+        If the index cannot be read or the output not be written.
+    """
+    candidates = list(read_candidates(folder))
+    prepare_folder(out / "figures")
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=20) as pool:
+        tasks = [pool.submit(_measured, candidate, out / "figures") for candidate in candidates]
+        for done, task in enumerate(as_completed(tasks), start=1):
+            name = task.result()
+            if progress is not None:
+                progress(done, len(tasks), name)
+    rows = manifest([_read(candidate, out / "figures") for candidate in candidates])
+    write_table(out / "MANIFEST.tsv", COLUMNS, rows)
+    return rows
+
+
+def read_candidates(folder: Path) -> Iterator[Candidate]:
+    """Read all splits of a folder of pairs, with what its index says beyond `haruspex_train.pairs`.
+
+    Raises
+    ------
+    HaruspexError
+        If the index cannot be read.
+    """
+    rows = {row["id"]: row for row in read_table(folder / "INDEX.tsv") if row.get("id")}
+    pairs = [
+        pair
+        for split in sorted({row["split"] for row in rows.values()})
+        for pair in read_pairs(folder, split)
+    ]
+    for pair in pairs:
+        said = {key: value for key, value in rows[pair.name].items() if value not in (None, "", "-")}
+        yield Candidate(
+            pair=pair,
+            authors=tuple(said.get("authors", "").split("; ")) if "authors" in said else (),
+            sample=said.get("sample", ""),
+            contour=float(said["contour"]) if "contour" in said else None,
+            validation=folder / said["validation"] if "validation" in said else None,
+        )
+
+
+def manifest(judged: Iterable[Judged]) -> list[dict[str, str]]:
+    """Judge the pairs, each by its figures and all by what they share.
+
+    Returns
+    -------
+    list of dict
+        One row for each pair, by name.
+    """
+    everyone = sorted(judged, key=lambda one: one.candidate.pair.name)
+    related = clusters({one.candidate.pair.name: one.sequences for one in everyone})
+    reasons = {one.candidate.pair.name: misfits(one) for one in everyone}
+    good = [one for one in everyone if not reasons[one.candidate.pair.name]]
+    for one, better in repeated(good, related):
+        reasons[one.candidate.pair.name].append(f"same authors and complex as {better}")
+    of_test = {
+        cluster: one.candidate.pair.name
+        for one in reversed(everyone)
+        if one.candidate.pair.split == "test"
+        for cluster in related[one.candidate.pair.name]
+    }
+    for one in everyone:
+        name = one.candidate.pair.name
+        homologues = sorted({of_test[c] for c in related[name] if c in of_test})
+        if one.candidate.pair.split == "train" and homologues:
+            reasons[name].append(f"homologue of the test entry {homologues[0]}")
+    return [_row(one, reasons[one.candidate.pair.name], related) for one in everyone]
+
+
+def misfits(one: Judged) -> list[str]:
+    """Return every reason why a pair cannot be believed by its own figures."""
+    found = one.measures
+    if found is None:
+        return [one.fault]
+    if not found.helix + found.strand + found.nucleotide:
+        return ["no helix, strand or nucleotide"]
+    if found.in_map < LEAST_IN_MAP:
+        return [f"{1 - found.in_map:.0%} of the model lies outside the map"]
+    hand = float(np.nansum([found.helix_hand, found.side_hand]))
+    reasons = {
+        f"only {found.inclusion:.0%} of the backbone in density": found.inclusion < LEAST_INCLUSION,
+        f"correlation {found.correlation:.2f}": not found.correlation >= LEAST_CORRELATION,
+        f"only {found.fitted:.0%} of the residues fit": not found.fitted >= LEAST_FITTED,
+        f"fits better {found.displacement:.1f} Å away": found.displacement > MOST_DISPLACED,
+        f"only {found.explained:.1%} of the density modelled": found.explained < LEAST_EXPLAINED,
+        f"mirrored: prefers the left hand by {-hand:.1f} standard errors": hand < WRONG_HAND,
+    }
+    return [reason for reason, applies in reasons.items() if applies]
+
+
+def repeated(good: Iterable[Judged], related: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[Judged, str]]:
+    """Yield the pairs of which the same authors have a better one of the same complex, and its name.
+
+    The complex is the same where the proteins fall into the same clusters, or where there are none, the
+    sample's name is the same. Best is the highest resolution, then the name.
+    """
+    kept: list[Judged] = []
+    for one in sorted(good, key=lambda j: (j.candidate.pair.resolution, j.candidate.pair.name)):
+        better = next((k for k in kept if _same_complex(one, k, related) and _same_authors(one, k)), None)
+        if better is None:
+            kept.append(one)
+        else:
+            yield one, better.candidate.pair.name
+
+
+def _same_complex(one: Judged, other: Judged, related: Mapping[str, tuple[int, ...]]) -> bool:
+    a, b = related[one.candidate.pair.name], related[other.candidate.pair.name]
+    if a or b:
+        return a == b
+    return bool(one.candidate.sample) and one.candidate.sample.lower() == other.candidate.sample.lower()
+
+
+def _same_authors(one: Judged, other: Judged) -> bool:
+    a, b = set(one.candidate.authors), set(other.candidate.authors)
+    return bool(a | b) and len(a & b) / len(a | b) >= SAME_AUTHORS
+
+
+def _measured(candidate: Candidate, folder: Path) -> str:
+    """Measure a pair, unless its figures are there already; return its name."""
+    pair = candidate.pair
+    path = folder / f"{pair.name}.json"
+    inputs = _inputs(candidate)
+    if path.exists() and json.loads(path.read_text())["inputs"] == inputs:
+        return pair.name
+    result: dict[str, object] = {"inputs": inputs, "fault": "", "measures": None, "sequences": []}
+    try:
+        measures, sequences = measure(pair, candidate.contour, candidate.validation)
+        result |= {"measures": asdict(measures), "sequences": sequences}
+    except HaruspexError as fault:
+        result["fault"] = str(fault)
+    with written_whole(path) as stream:
+        stream.write(json.dumps(result, indent=1).encode())
+    return pair.name
+
+
+def _inputs(candidate: Candidate) -> list[object]:
+    """Tell what the figures depend on: files by name, size and time, and the measuring itself."""
+    paths = [candidate.pair.map_path, *candidate.pair.model_paths]
+    paths += [candidate.validation] if candidate.validation else []
+    states = [
+        [str(path), path.stat().st_size, path.stat().st_mtime_ns] if path.exists() else [str(path)]
+        for path in paths
+    ]
+    return [_VERSION, candidate.pair.resolution, candidate.contour, *states]
+
+
+def _read(candidate: Candidate, folder: Path) -> Judged:
+    stored = json.loads((folder / f"{candidate.pair.name}.json").read_text())
+    measures = stored["measures"]
+    return Judged(
+        candidate,
+        None if measures is None else Measures(**measures),
+        tuple(stored["sequences"]),
+        stored["fault"],
+    )
+
+
+def _row(one: Judged, reasons: list[str], related: Mapping[str, tuple[int, ...]]) -> dict[str, str]:
+    pair = one.candidate.pair
+    figures = {} if one.measures is None else asdict(one.measures)
+    return {
+        "id": pair.name,
+        "split": pair.split,
+        "pdb": pair.pdb_id,
+        "resolution_A": f"{pair.resolution:g}",
+        "verdict": "drop" if reasons else "keep",
+        "reason": "; ".join(reasons),
+        **{field.name: _shown(figures.get(field.name)) for field in fields(Measures)},
+        "clusters": " ".join(map(str, related[pair.name])),
+    }
+
+
+def _shown(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.3f}"
