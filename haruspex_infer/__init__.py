@@ -13,17 +13,21 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from haruspex_infer.annotation import Annotation
     from haruspex_infer.annotator import Annotator, annotate
+    from haruspex_infer.compare import ResidueReport
+    from haruspex_infer.errors import HaruspexError
     from haruspex_infer.grid import Grid
     from haruspex_infer.mapfile import Map, read_map
 
-__all__ = ["Annotation", "Annotator", "Grid", "Map", "annotate", "read_map"]
+__all__ = ["Annotation", "Annotator", "Grid", "HaruspexError", "Map", "ResidueReport", "annotate", "read_map"]
 
 # looked up on first use: the training package imports constants from here without ONNX Runtime
 _HOMES = {
     "Annotation": "annotation",
     "Annotator": "annotator",
     "Grid": "grid",
+    "HaruspexError": "errors",
     "Map": "mapfile",
+    "ResidueReport": "compare",
     "annotate": "annotator",
     "read_map": "mapfile",
 }

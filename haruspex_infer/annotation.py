@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from haruspex_infer.classes import CLASSES
 from haruspex_infer.grid import Grid
 from haruspex_infer.mapfile import Map
+
+if TYPE_CHECKING:
+    from haruspex_infer.compare import ModelLike, ResidueReport
 
 # On the normalised scale solvent is 0 and strong molecular density 1. At 0.2 the enclosed volume of two
 # whole maps (EMD-11007, EMD-0093) is that of the molecules by mass (1.21 Å³ a dalton) within 15 %.
@@ -85,8 +88,39 @@ class Annotation:
             for c in CLASSES
         }
 
-    def save(self, directory: str | os.PathLike[str], stem: str | None = None) -> list[Path]:
-        """Write probability maps, labels, a ChimeraX script and a summary.
+    def compare(self, model: "ModelLike") -> "ResidueReport":
+        """Compare an atomic model with the annotation, residue by residue.
+
+        Residues with backbone density of at least 1 σ are judged by the class with the highest mean
+        probability at their backbone (Mostosi et al. 2020, main text).
+
+        Parameters
+        ----------
+        model : path-like, haruspex_infer.structure.Structure or gemmi.Structure
+            PDB or mmCIF file, plain or gzipped, or a model in memory; in the frame of the map.
+
+        Returns
+        -------
+        haruspex_infer.compare.ResidueReport
+            A row for each amino acid and nucleotide, and the stretches to look at first.
+
+        Raises
+        ------
+        HaruspexError
+            If the model cannot be read, or nothing of it lies in the map.
+        """
+        from haruspex_infer.compare import compare  # it imports this module
+
+        return compare(self, model)
+
+    def save(
+        self,
+        directory: str | os.PathLike[str],
+        stem: str | None = None,
+        report: "ResidueReport | None" = None,
+        density_weighted: bool = False,
+    ) -> list[Path]:
+        """Write probability maps, labels, scripts for ChimeraX and PyMOL, and a summary.
 
         Parameters
         ----------
@@ -94,6 +128,11 @@ class Annotation:
             Folder; made if need be.
         stem : str, optional
             Beginning of the file names; the name of the map without its endings if left out.
+        report : ResidueReport, optional
+            Comparison with a model, whose files are then written too.
+        density_weighted : bool
+            Also write probability × density of each class, for programs that contour maps by level: the
+            density is counted from solvent, so that the four add up to the map.
 
         Returns
         -------
@@ -107,4 +146,4 @@ class Annotation:
         """
         from haruspex_infer.writers import save_annotation  # it imports this module
 
-        return save_annotation(self, Path(directory), stem or self.map.stem)
+        return save_annotation(self, Path(directory), stem or self.map.stem, report, density_weighted)

@@ -1,16 +1,24 @@
 """A ChimeraX script that shows an annotation.
 
-Commands after the ChimeraX user guide: open, volume, hide, color sample, key, view.
+Commands after the ChimeraX user guide: open, volume, hide, color, cartoon, transparency, key, view.
 """
 
 from haruspex_infer.classes import CLASSES, HELIX, NUCLEOTIDE, OTHER, STRAND
 from haruspex_infer.grid import Grid, Triple
+from haruspex_infer.modelfile import CERTAIN, CONFIRMED, CONTRADICTED
 
 # half of the strong molecular density: main chains show and noise does not
 CONTOUR = 0.5
 
 
-def chimerax_script(density: str, grid: Grid, level: float, class_files: dict[str, str], labels: str) -> str:
+def chimerax_script(
+    density: str,
+    grid: Grid,
+    level: float,
+    class_files: dict[str, str],
+    labels: str,
+    model: str | None = None,
+) -> str:
     """Return a script that colours the surface of a map by class.
 
     ChimeraX runs a script in the folder where it lies, so files beside it need no path.
@@ -27,6 +35,8 @@ def chimerax_script(density: str, grid: Grid, level: float, class_files: dict[st
         File of the probabilities by class name.
     labels : str
         File of the label map.
+    model : str, optional
+        Model with agreement in its B factors.
     """
     shown = [HELIX, STRAND, NUCLEOTIDE, OTHER]
     last = len(shown) + 2
@@ -45,8 +55,16 @@ def chimerax_script(density: str, grid: Grid, level: float, class_files: dict[st
         # labels lie inside the density, hence the offset, in Å, from the surface towards them
         f"color sample #1 map #{last} palette {_palette()} offset -1",
         "key " + " ".join(f"{c.colour}:{c.name}" for c in shown) + " colorTreatment distinct",
-        "view",
     ]
+    if model is not None:
+        lines += [
+            f"open {_quoted(model)} id #{last + 1}",
+            f"hide #{last + 1} atoms",
+            f"cartoon #{last + 1}",
+            f"color bfactor #{last + 1} palette 0,{CONTRADICTED}:{CERTAIN},{CONFIRMED}",
+            "transparency #1 60",
+        ]
+    lines.append("view")
     return "\n".join(lines) + "\n"
 
 

@@ -1,10 +1,17 @@
 """Annotate cryo-EM maps voxel by voxel: helix, strand, nucleotide or other.
 
-Each MAP (MRC or CCP4, plain, .gz or .bz2) gets probability maps of the four classes, a label map, a ChimeraX
-script and a summary, on its own voxels. Without -o they go to STEM_haruspex/ in the current folder.
+Each MAP (MRC or CCP4, plain, .gz or .bz2) gets probability maps of the
+four classes and a label map on its own voxels, scripts for ChimeraX and
+PyMOL, and a summary. Without -o they go to STEM_haruspex/ in the current
+folder.
+
+With --model, an atomic model is compared with the map residue by residue:
+a table, a strip plot, a copy of the model with agreement (0 to 100) in its
+B factors, and the stretches to look at first.
 """
 
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,11 +26,28 @@ from haruspex_infer.files import prepare_folder
 if TYPE_CHECKING:
     from haruspex_infer.annotation import Annotation
     from haruspex_infer.annotator import Annotator
+    from haruspex_infer.compare import ResidueReport
 
 PROGRAM = "haruspex-infer"
 _WRONG_INPUT, _INTERRUPTED = 2, 130
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is to be done with every map."""
+
+    network: str
+    device: str
+    voxel_size: float | None
+    mask: Path | None
+    model: Path | None
+    density_weighted: bool
+    quiet: bool
+
+
+app = typer.Typer(pretty_exceptions_enable=False)
 
 
 def _show_version(wanted: bool) -> None:
@@ -67,6 +91,21 @@ def annotate_maps(
             show_default=False,
         ),
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="PDB or mmCIF model (or .gz), fitted into the map, to compare with it.",
+            show_default=False,
+        ),
+    ] = None,
+    density_weighted: Annotated[
+        bool,
+        typer.Option(
+            "--density-weighted",
+            help="Also write probability × density of each class, for Coot and Moorhen.",
+        ),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     example: Annotated[
         bool, typer.Option("--example", help="Annotate the example: polymerase with RNA, part of EMD-11007.")
@@ -77,7 +116,8 @@ def annotate_maps(
 ) -> None:
     """Annotate maps; the module's docstring is the help text."""
     try:
-        failed = _annotate_all(_which_maps(maps, example), output, network, device, voxel_size, mask, quiet)
+        job = _Job(network, device, voxel_size, mask, model, density_weighted, quiet)
+        failed = _annotate_all(_which_maps(maps, example), output, job)
     except HaruspexError as error:
         _complain(error)
         failed = True
@@ -105,32 +145,26 @@ def _which_maps(maps: list[Path] | None, example: bool) -> list[Path]:
     return maps
 
 
-def _annotate_all(
-    maps: list[Path],
-    output: Path | None,
-    network: str,
-    device: str,
-    voxel_size: float | None,
-    mask: Path | None,
-    quiet: bool,
-) -> bool:
+def _annotate_all(maps: list[Path], output: Path | None, job: _Job) -> bool:
     """Annotate maps one after the other; return whether any could not be."""
     # ONNX Runtime takes its time to load, and --help needs none of it
     from haruspex_infer.annotator import Annotator
 
     folders = _folders(maps, output)
-    annotator = Annotator(network, device)
-    console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
+    annotator = Annotator(job.network, job.device)
+    console = Console(stderr=True, quiet=job.quiet, highlight=False, soft_wrap=True)
     failed = False
     for path, folder in folders.items():
         try:
-            annotation = _annotate_one(annotator, path, folder, voxel_size, mask, console)
+            annotation, report = _annotate_one(annotator, path, folder, job, console)
         except HaruspexError as error:
             _complain(error)
             failed = True
             continue
-        if not quiet:
+        if not job.quiet:
             typer.echo(_result(annotation, folder))
+            if report is not None:
+                typer.echo(_look_first(report, annotation.map.stem))
     return failed
 
 
@@ -152,17 +186,16 @@ def _folders(maps: list[Path], output: Path | None) -> dict[Path, Path]:
 
 
 def _annotate_one(
-    annotator: "Annotator",
-    path: Path,
-    folder: Path,
-    voxel_size: float | None,
-    mask: Path | None,
-    console: Console,
-) -> "Annotation":
+    annotator: "Annotator", path: Path, folder: Path, job: _Job, console: Console
+) -> "tuple[Annotation, ResidueReport | None]":
     from haruspex_infer.annotator import as_map, as_mask
+    from haruspex_infer.compare import refuse_misplaced
+    from haruspex_infer.structure import read_structure
 
-    map_ = as_map(path, voxel_size)
-    where = None if mask is None else as_mask(mask, map_)
+    map_ = as_map(path, job.voxel_size)
+    where = None if job.mask is None else as_mask(job.mask, map_)
+    if job.model is not None:  # told before the work
+        refuse_misplaced(read_structure(job.model), map_.grid, str(job.model))
     prepare_folder(folder)
     plan = annotator.plan(map_)
     console.print(f"{path.name}: {annotator.line()}, {plan.line()}", markup=False)
@@ -182,8 +215,11 @@ def _annotate_one(
         annotation = annotator.annotate(
             map_, where, lambda done, total: bar.update(task, completed=done, total=total)
         )
-    annotation.save(folder)
-    return annotation
+    report = None if job.model is None else annotation.compare(job.model)
+    annotation.save(folder, report=report, density_weighted=job.density_weighted)
+    for note in () if report is None else report.notes:
+        console.print(f"{path.name}: note: {note}", markup=False)
+    return annotation, report
 
 
 def _result(annotation: "Annotation", folder: Path) -> str:
@@ -195,8 +231,26 @@ def _result(annotation: "Annotation", folder: Path) -> str:
     seconds = sum(annotation.report["seconds"].values())
     return (
         f"{folder}: {total:,.0f} Å³ of molecular density, {shares}; {seconds:.1f} s; "
-        f"open {annotation.map.stem}.cxc in ChimeraX"
+        f"open {annotation.map.stem}.cxc in ChimeraX or {annotation.map.stem}.pml in PyMOL"
     )
+
+
+def _look_first(report: "ResidueReport", stem: str) -> str:
+    """Return the verdicts in a line, and the stretches to look at first."""
+    counts, total = report.counts, len(report)
+    line = (
+        f"{report.source}: {total:,} residues, {counts['agrees'] / total:.0%} agree with the density, "
+        f"{counts['border'] / total:.0%} differ at the end of an element, "
+        f"{counts['differs'] / total:.0%} elsewhere"
+    )
+    if counts["weak"]:
+        line += f", {counts['weak'] / total:.0%} lie in density under 1 σ"
+    if not report.stretches:
+        return f"{line}; no stretch of three or more stands out"
+    shown = [f"{rank:3}  {stretch}" for rank, stretch in enumerate(report.stretches[:_SHOWN], 1)]
+    rest = len(report.stretches) - len(shown)
+    more = [f"     and {rest} more in {stem}_summary.json"] if rest else []
+    return "\n".join([f"{line}; look first at", *shown, *more])
 
 
 def _complain(error: HaruspexError) -> None:

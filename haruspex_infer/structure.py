@@ -138,6 +138,52 @@ def join(parts: Sequence[Structure]) -> Structure:
 
 
 def _read_file(path: Path) -> Structure:
+    return from_gemmi(read_document(path), str(path))
+
+
+def from_gemmi(document: "gemmi.Structure", name: str = "The model") -> Structure:
+    """Make a structure of a model in memory, by the same rules as `read_structure`.
+
+    Parameters
+    ----------
+    document : gemmi.Structure
+        It stays as it is.
+    name : str
+        How to call it in messages.
+
+    Returns
+    -------
+    Structure
+
+    Raises
+    ------
+    HaruspexError
+        If it holds no atoms.
+    """
+    if len(document) == 0:
+        raise HaruspexError(f"{name} holds no atoms; give a PDB or mmCIF file with coordinates.")
+    document = document.clone()
+    while len(document) > 1:
+        del document[-1]
+    document.setup_entities()
+    document.remove_alternative_conformations()
+    document.remove_hydrogens()
+    document.remove_waters()
+    document.remove_empty_chains()
+    structure = _columns(document)
+    if structure.n_atoms == 0:
+        raise HaruspexError(f"{name} holds no atoms; give a PDB or mmCIF file with coordinates.")
+    return structure
+
+
+def read_document(path: Path) -> "gemmi.Structure":
+    """Read a PDB or mmCIF file, plain or gzipped, with everything in its first model.
+
+    Raises
+    ------
+    HaruspexError
+        If it cannot be read as PDB or mmCIF or holds no atoms.
+    """
     # gemmi is imported where files are read: training from packed atoms runs without it
     import gemmi
 
@@ -155,17 +201,10 @@ def _read_file(path: Path) -> Structure:
     while len(document) > 1:
         del document[-1]
     document.setup_entities()
-    document.remove_alternative_conformations()
-    document.remove_hydrogens()
-    document.remove_waters()
-    document.remove_empty_chains()
-    structure = _from_gemmi(document)
-    if structure.n_atoms == 0:
-        raise HaruspexError(f"{path} holds no atoms; give a PDB or mmCIF file with coordinates.")
-    return structure
+    return document
 
 
-def _from_gemmi(document: "gemmi.Structure") -> Structure:
+def _columns(document: "gemmi.Structure") -> Structure:
     residues = [(chain.name, residue) for chain in document[0] for residue in chain]
     atoms = [(row, atom) for row, (_, residue) in enumerate(residues) for atom in residue]
     columns: dict[str, Any] = {

@@ -6,50 +6,70 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from haruspex_infer import __version__
 from haruspex_infer.annotation import MOLECULE, Annotation
 from haruspex_infer.chimerax import CONTOUR, chimerax_script
 from haruspex_infer.classes import CLASSES
+from haruspex_infer.compare import ResidueReport
 from haruspex_infer.files import prepare_folder, written_whole
-from haruspex_infer.mapfile import write_map_like
+from haruspex_infer.mapfile import Map, write_map_like
+from haruspex_infer.pymol import pymol_script
 
 
-def save_annotation(annotation: Annotation, folder: Path, stem: str) -> list[Path]:
+def save_annotation(
+    annotation: Annotation,
+    folder: Path,
+    stem: str,
+    report: ResidueReport | None,
+    density_weighted: bool,
+) -> list[Path]:
     """Write all files of an annotation; see `Annotation.save`."""
     prepare_folder(folder)
     template = annotation.map
     class_files = {c.name: folder / f"{stem}_{c.name}.mrc" for c in CLASSES}
     for c in CLASSES:
-        label = f"haruspex-infer {__version__}: probability of {c.name}"
-        write_map_like(template, annotation.probabilities[c.number], class_files[c.name], label)
+        _write(template, annotation.probabilities[c.number], class_files[c.name], f"probability of {c.name}")
     labels = folder / f"{stem}_labels.mrc"
-    numbers = " ".join(f"{c.number}={c.name}" for c in CLASSES)
-    write_map_like(template, annotation.labels, labels, f"haruspex-infer {__version__}: {numbers}")
+    _write(template, annotation.labels, labels, " ".join(f"{c.number}={c.name}" for c in CLASSES))
     files = [*class_files.values(), labels]
+    if density_weighted:
+        for c in CLASSES:
+            files.append(folder / f"{stem}_{c.name}_weighted.mrc")
+            weighted = annotation.probabilities[c.number] * (template.density - np.float32(annotation.offset))
+            _write(template, weighted, files[-1], f"probability of {c.name} x (density - solvent)")
     if template.path is None:
         density = folder / f"{stem}_density.mrc"
-        write_map_like(template, template.density, density, f"haruspex-infer {__version__}: density")
+        _write(template, template.density, density, "density")
         files.append(density)
         shown = density.name
     else:
         shown = str(template.path.resolve())
-    script = folder / f"{stem}.cxc"
-    with written_whole(script) as stream:
-        text = chimerax_script(
-            shown,
-            annotation.grid,
-            annotation.level(CONTOUR),
-            {name: path.name for name, path in class_files.items()},
-            labels.name,
-        )
-        stream.write(text.encode())
-    summary = folder / f"{stem}_summary.json"
-    with written_whole(summary) as stream:
-        stream.write((json.dumps(_summary(annotation), indent=2, ensure_ascii=False) + "\n").encode())
-    return [*files, script, summary]
+    model = None
+    if report is not None:
+        files += report.save(folder, stem)
+        model = files[-1].name if report.source else None
+    level = annotation.level(CONTOUR)
+    names = {name: path.name for name, path in class_files.items()}
+    texts = {
+        f"{stem}.cxc": chimerax_script(shown, annotation.grid, level, names, labels.name, model),
+        f"{stem}.pml": pymol_script(shown, level, names, model),
+        f"{stem}_summary.json": json.dumps(_summary(annotation, report), indent=2, ensure_ascii=False) + "\n",
+    }
+    for name, text in texts.items():
+        files.append(folder / name)
+        with written_whole(files[-1]) as stream:
+            stream.write(text.encode())
+    return files
 
 
-def _summary(annotation: Annotation) -> dict[str, Any]:
+def _write(template: Map, volume: NDArray, path: Path, content: str) -> None:
+    write_map_like(template, volume, path, f"haruspex-infer {__version__}: {content}")
+
+
+def _summary(annotation: Annotation, report: ResidueReport | None) -> dict[str, Any]:
     grid = annotation.grid
     return {
         "versions": {
@@ -73,6 +93,7 @@ def _summary(annotation: Annotation) -> dict[str, Any]:
         "composition": annotation.composition,
         "composition_note": "voxels and volume (Å³) count where a class is the most probable; molecule_… "
         f"count only voxels with density of at least molecule_from (normalised density {MOLECULE})",
+        **({} if report is None else {"model": report.summary()}),
         "warnings": annotation.warnings,
     }
 

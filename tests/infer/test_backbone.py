@@ -57,8 +57,13 @@ def test_residues_without_oxygen_have_no_class_unless_records_tell(model):
 
 @pytest.mark.parametrize(
     "name",
-    ["EMD-2513/4ci0.pdb.gz", "EMD-20026/3ajo_fitted_refined.pdb.gz", "EMD-0093/6gyn.pdb.gz"]
-    + ["EMD-6374/3jb0-D.pdb.gz", "EMD-30342/390_7cec_A.cif.gz"],
+    [
+        "EMD-2513/4ci0.pdb.gz",
+        "EMD-20026/3ajo_fitted_refined.pdb.gz",
+        "EMD-0093/6gyn.pdb.gz",
+        "EMD-6374/3jb0-D.pdb.gz",
+        "EMD-30342/390_7cec_A.cif.gz",
+    ],
 )
 def test_deposited_models_as_rs_dssp_sees_them(shared_data, name):
     from haruspex_train.secondary import dssp_classes, with_bulges

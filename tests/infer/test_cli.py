@@ -59,6 +59,7 @@ def test_a_map_is_annotated_beside_where_one_stands(some_map, toy, tmp_path):
     assert {path.name for path in folder.iterdir()} == {
         *(f"some_{name}.mrc" for name in names),
         "some.cxc",
+        "some.pml",
         "some_summary.json",
     }
     before = header_of(some_map)
