@@ -56,6 +56,12 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _known_networks() -> list[str]:
+    from haruspex_infer.network import shipped_networks
+
+    return sorted(shipped_networks())
+
+
 @app.command(help=__doc__)
 def annotate_maps(
     maps: Annotated[
@@ -72,10 +78,20 @@ def annotate_maps(
         ),
     ] = None,
     network: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="Network that ships with the program, or an ONNX file.")
+        str,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Network that ships with the program, or an ONNX file.",
+            autocompletion=_known_networks,
+        ),
     ] = "residual",
     device: Annotated[
-        str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where the network runs.")
+        str,
+        typer.Option(
+            metavar="auto|cpu|cuda[:N]",
+            help="Where the network runs.",
+            autocompletion=lambda: ["auto", "cpu", "cuda"],
+        ),
     ] = "auto",
     voxel_size: Annotated[
         float | None,
@@ -130,7 +146,7 @@ def annotate_maps(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    app(prog_name=PROGRAM)
 
 
 def _which_maps(maps: list[Path] | None, example: bool) -> list[Path]:
