@@ -14,7 +14,8 @@ import numpy as np
 
 from haruspex_infer.mapfile import Map, read_map
 from haruspex_infer.structure import Structure, read_structure
-from haruspex_train.curate import Candidate, Judged, misfits
+from haruspex_train.candidates import Candidate
+from haruspex_train.curate import Judged, misfits
 from haruspex_train.measure import measure_fit
 from haruspex_train.pairs import Pair, read_pairs
 from haruspex_train.secondary import residue_classes

@@ -5,22 +5,18 @@ The limits were chosen on ten pairs of the split ``val`` and on copies of them t
 or mirrored; no ``test`` pair had a say.
 """
 
-import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from haruspex_infer.errors import HaruspexError
-from haruspex_infer.files import prepare_folder, written_whole
-from haruspex_train.archive import read_table, write_table
+from haruspex_train.archive import write_table
+from haruspex_train.candidates import Candidate, Progress, read_candidates, recorded
 from haruspex_train.homology import clusters
 from haruspex_train.measure import Measures, measure
-from haruspex_train.pairs import Pair, read_pairs
 
 LEAST_IN_MAP = 0.9
 """Share of the backbone that lies in the map."""
@@ -53,19 +49,8 @@ COLUMNS = (
     *(field.name for field in fields(Measures)), "clusters",
 )  # fmt: skip
 
-# part of every stored figure: a change of the measuring makes old figures void
-_VERSION = 2
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A pair with what the archive says of it."""
-
-    pair: Pair
-    authors: tuple[str, ...] = ()
-    sample: str = ""
-    contour: float | None = None
-    validation: Path | None = None
+# a change of the measuring makes old figures void
+_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -82,7 +67,7 @@ def curate(
     folder: Path,
     out: Path,
     workers: int = 1,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[dict[str, str]]:
     """Measure and judge all pairs of a folder.
 
@@ -98,7 +83,6 @@ def curate(
     workers : int
         Processes.
     progress : callable, optional
-        Called with the number of pairs done, of all, and the name of the last one.
 
     Returns
     -------
@@ -111,41 +95,10 @@ def curate(
         If the index cannot be read or the output not be written.
     """
     candidates = list(read_candidates(folder))
-    prepare_folder(out / "figures")
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=20) as pool:
-        tasks = [pool.submit(_measured, candidate, out / "figures") for candidate in candidates]
-        for done, task in enumerate(as_completed(tasks), start=1):
-            name = task.result()
-            if progress is not None:
-                progress(done, len(tasks), name)
-    rows = manifest([_read(candidate, out / "figures") for candidate in candidates])
+    records = recorded(_measured, candidates, out / "figures", _VERSION, workers, progress)
+    rows = manifest(_judged(*both) for both in zip(candidates, records, strict=True))
     write_table(out / "MANIFEST.tsv", COLUMNS, rows)
     return rows
-
-
-def read_candidates(folder: Path) -> Iterator[Candidate]:
-    """Read all splits of a folder of pairs, with what its index says beyond `haruspex_train.pairs`.
-
-    Raises
-    ------
-    HaruspexError
-        If the index cannot be read.
-    """
-    rows = {row["id"]: row for row in read_table(folder / "INDEX.tsv") if row.get("id")}
-    pairs = [
-        pair
-        for split in sorted({row["split"] for row in rows.values()})
-        for pair in read_pairs(folder, split)
-    ]
-    for pair in pairs:
-        said = {key: value for key, value in rows[pair.name].items() if value not in (None, "", "-")}
-        yield Candidate(
-            pair=pair,
-            authors=tuple(said.get("authors", "").split("; ")) if "authors" in said else (),
-            sample=said.get("sample", ""),
-            contour=float(said["contour"]) if "contour" in said else None,
-            validation=folder / said["validation"] if "validation" in said else None,
-        )
 
 
 def manifest(judged: Iterable[Judged]) -> list[dict[str, str]]:
@@ -156,24 +109,24 @@ def manifest(judged: Iterable[Judged]) -> list[dict[str, str]]:
     list of dict
         One row for each pair, by name.
     """
-    everyone = sorted(judged, key=lambda one: one.candidate.pair.name)
-    related = clusters({one.candidate.pair.name: one.sequences for one in everyone})
-    reasons = {one.candidate.pair.name: misfits(one) for one in everyone}
-    good = [one for one in everyone if not reasons[one.candidate.pair.name]]
+    everyone = sorted(judged, key=lambda one: one.candidate.name)
+    related = clusters({one.candidate.name: one.sequences for one in everyone})
+    reasons = {one.candidate.name: misfits(one) for one in everyone}
+    good = [one for one in everyone if not reasons[one.candidate.name]]
     for one, better in repeated(good, related):
-        reasons[one.candidate.pair.name].append(f"same authors and complex as {better}")
+        reasons[one.candidate.name].append(f"same authors and complex as {better}")
     of_test = {
-        cluster: one.candidate.pair.name
+        cluster: one.candidate.name
         for one in reversed(everyone)
         if one.candidate.pair.split == "test"
-        for cluster in related[one.candidate.pair.name]
+        for cluster in related[one.candidate.name]
     }
     for one in everyone:
-        name = one.candidate.pair.name
+        name = one.candidate.name
         homologues = sorted({of_test[c] for c in related[name] if c in of_test})
         if one.candidate.pair.split == "train" and homologues:
             reasons[name].append(f"homologue of the test entry {homologues[0]}")
-    return [_row(one, reasons[one.candidate.pair.name], related) for one in everyone]
+    return [_row(one, reasons[one.candidate.name], related) for one in everyone]
 
 
 def misfits(one: Judged) -> list[str]:
@@ -204,16 +157,16 @@ def repeated(good: Iterable[Judged], related: Mapping[str, tuple[int, ...]]) -> 
     sample's name is the same. Best is the highest resolution, then the name.
     """
     kept: list[Judged] = []
-    for one in sorted(good, key=lambda j: (j.candidate.pair.resolution, j.candidate.pair.name)):
+    for one in sorted(good, key=lambda j: (j.candidate.pair.resolution, j.candidate.name)):
         better = next((k for k in kept if _same_complex(one, k, related) and _same_authors(one, k)), None)
         if better is None:
             kept.append(one)
         else:
-            yield one, better.candidate.pair.name
+            yield one, better.candidate.name
 
 
 def _same_complex(one: Judged, other: Judged, related: Mapping[str, tuple[int, ...]]) -> bool:
-    a, b = related[one.candidate.pair.name], related[other.candidate.pair.name]
+    a, b = related[one.candidate.name], related[other.candidate.name]
     if a or b:
         return a == b
     return bool(one.candidate.sample) and one.candidate.sample.lower() == other.candidate.sample.lower()
@@ -224,44 +177,15 @@ def _same_authors(one: Judged, other: Judged) -> bool:
     return bool(a | b) and len(a & b) / len(a | b) >= SAME_AUTHORS
 
 
-def _measured(candidate: Candidate, folder: Path) -> str:
-    """Measure a pair, unless its figures are there already; return its name."""
-    pair = candidate.pair
-    path = folder / f"{pair.name}.json"
-    inputs = _inputs(candidate)
-    if path.exists() and json.loads(path.read_text())["inputs"] == inputs:
-        return pair.name
-    result: dict[str, object] = {"inputs": inputs, "fault": "", "measures": None, "sequences": []}
-    try:
-        measures, sequences = measure(pair, candidate.contour, candidate.validation)
-        result |= {"measures": asdict(measures), "sequences": sequences}
-    except HaruspexError as fault:
-        result["fault"] = str(fault)
-    with written_whole(path) as stream:
-        stream.write(json.dumps(result, indent=1).encode())
-    return pair.name
+def _measured(candidate: Candidate) -> dict[str, Any]:
+    measures, sequences = measure(candidate.pair, candidate.contour, candidate.validation)
+    return {"measures": asdict(measures), "sequences": sequences}
 
 
-def _inputs(candidate: Candidate) -> list[object]:
-    """Tell what the figures depend on: files by name, size and time, and the measuring itself."""
-    paths = [candidate.pair.map_path, *candidate.pair.model_paths]
-    paths += [candidate.validation] if candidate.validation else []
-    states = [
-        [str(path), path.stat().st_size, path.stat().st_mtime_ns] if path.exists() else [str(path)]
-        for path in paths
-    ]
-    return [_VERSION, candidate.pair.resolution, candidate.contour, *states]
-
-
-def _read(candidate: Candidate, folder: Path) -> Judged:
-    stored = json.loads((folder / f"{candidate.pair.name}.json").read_text())
-    measures = stored["measures"]
-    return Judged(
-        candidate,
-        None if measures is None else Measures(**measures),
-        tuple(stored["sequences"]),
-        stored["fault"],
-    )
+def _judged(candidate: Candidate, record: dict[str, Any]) -> Judged:
+    if record["fault"]:
+        return Judged(candidate, None, (), record["fault"])
+    return Judged(candidate, Measures(**record["measures"]), tuple(record["sequences"]))
 
 
 def _row(one: Judged, reasons: list[str], related: Mapping[str, tuple[int, ...]]) -> dict[str, str]:

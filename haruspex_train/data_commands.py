@@ -16,6 +16,13 @@ from haruspex_train.emdb import EXCLUSIONS, Hosts, Wanted
 
 app = typer.Typer()
 
+Pairs = Annotated[Path, typer.Argument(help="Folder of maps and models with INDEX.tsv.")]
+Manifest = Annotated[
+    Path | None, typer.Option(help="MANIFEST.tsv of 'haruspex curate': pairs it drops are left out.")
+]
+Workers = Annotated[int, typer.Option(min=1, help="Processes; each holds one map.")]
+
+_CORES = os.cpu_count() or 1
 _DAY = ["%Y-%m-%d"]
 
 
@@ -76,9 +83,9 @@ def fetch(
 
 @app.command()
 def curate(
-    folder: Annotated[Path, typer.Argument(help="Folder of maps and models with INDEX.tsv.")],
+    folder: Pairs,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the manifest; a run there goes on.")],
-    workers: Annotated[int, typer.Option(min=1, help="Processes; each holds one map.")] = os.cpu_count() or 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes; each holds one map.")] = _CORES,
 ) -> None:
     """Measure how well models and maps fit, and say which pairs to keep and why."""
     from haruspex_train.curate import curate as run
@@ -87,6 +94,24 @@ def curate(
         rows = run(folder, out, workers, progress)
     kept = sum(row["verdict"] == "keep" for row in rows)
     typer.echo(f"{out / 'MANIFEST.tsv'}: {kept} of {len(rows)} pairs are kept")
+
+
+@app.command()
+def annotate(
+    folder: Pairs,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the volumes; a run there goes on.")],
+    manifest: Manifest = None,
+    workers: Workers = _CORES,
+) -> None:
+    """Write the ground truth of maps with models, as volumes of class numbers (-1: ignore)."""
+    from haruspex_train.annotate import annotate as run
+
+    with _progress("annotating") as progress:
+        rows = run(folder, out, manifest, workers, progress)
+    faults = [f"{row['id']}: {row['fault']}" for row in rows if row["fault"]]
+    typer.echo(f"{out}: ground truth of {len(rows) - len(faults)} of {len(rows)} maps (TRUTH.tsv)")
+    if faults:
+        raise HaruspexError(f"{len(faults)} maps have no ground truth, such as {faults[0]}")
 
 
 @contextmanager

@@ -25,15 +25,13 @@ from haruspex_train.library import load_training_atoms
 from haruspex_train.networks import NETWORKS, AnnotationNetwork, Geometry
 from haruspex_train.progress import read_weights
 from haruspex_train.simulate import Simulator
+from haruspex_train.working import VOXEL_SIZES
 
 BOUND = 5e-3
 """Largest difference in a probability between the ONNX file and the PyTorch network it was made from.
 
 Nearly all of it comes from storing weights as float16.
 """
-
-VOXEL_SIZES = {"min": 1.0, "max": 1.2, "target": 1.1}
-"""Voxel sizes in Å that networks are trained on, and the one other maps are brought to (paper, Methods)."""
 
 _OPSET = 20
 _CROPS = 4

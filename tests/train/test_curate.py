@@ -13,7 +13,8 @@ from haruspex_infer.grid import Grid
 from haruspex_infer.mapfile import Map
 from haruspex_infer.structure import read_structure
 from haruspex_train.archive import read_table
-from haruspex_train.curate import Candidate, Judged, curate, manifest, misfits
+from haruspex_train.candidates import Candidate
+from haruspex_train.curate import Judged, curate, manifest, misfits
 from haruspex_train.fit import contrast, correlation, displacement, model_density
 from haruspex_train.hand import branches, hand, helix_axes, preference
 from haruspex_train.homology import clusters, identity
