@@ -8,7 +8,7 @@ from typing import Any
 
 from haruspex_infer.errors import HaruspexError
 from haruspex_train.networks import NETWORKS
-from haruspex_train.simulate import SimulationSettings
+from haruspex_train.settings import SimulationSettings
 
 LOSSES = ("cross_entropy", "focal_and_dice")
 SCHEDULES = ("constant", "cosine")

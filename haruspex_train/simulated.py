@@ -14,7 +14,8 @@ from haruspex_infer.session import Session
 from haruspex_train.figures import IGNORE, Figures, Tally
 from haruspex_train.labels import COIL, CORE, plain
 from haruspex_train.library import TrainingAtoms
-from haruspex_train.simulate import Crops, SimulationSettings, Simulator
+from haruspex_train.settings import SimulationSettings
+from haruspex_train.simulate import Crops, Simulator
 
 RESOLUTIONS = (2.0, 2.5, 3.0, 3.5, 4.0)
 """Å."""

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from haruspex_train.labels import COIL, CORE, plain
-from haruspex_train.simulate import SimulationSettings, Simulator
+from haruspex_train.settings import SimulationSettings
+from haruspex_train.simulate import Simulator
 
 CPU = torch.device("cpu")
 EDGE = 32
