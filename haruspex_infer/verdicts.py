@@ -109,52 +109,51 @@ def stretches(
 ) -> tuple[Stretch, ...]:
     """Collect runs of residues that differ or lie in weak density, the strongest evidence first.
 
-    A run has at least three residues that differ, all predicted to be of the same class; one residue in
-    between may agree, and ends that are fuzzy belong to it.
+    A run has at least three such residues; single residues that agree may lie between them, since a wrong
+    main chain weaves in and out of the density, and fuzzy ends belong to it. It is named after the class
+    that most of the evidence is for.
     """
     number = np.arange(len(classes))
     own = table.probability[number, np.minimum(classes, len(CLASS_NAMES) - 1)]
     highest = table.probability[number, table.predicted]
     structured = (classes != OTHER.number) & (table.predicted != OTHER.number)
     evidence = np.where(structured, _CONTRADICTION, _DOUBT) * (highest - own)
-    # what makes residues belong together: the class that is seen, or that hardly anything is
-    seen = np.where(np.isin(verdict, (DIFFERS, BORDER)), table.predicted.astype(np.int64), -1)
-    seen[verdict == WEAK] = UNKNOWN
-    weakness = _DOUBT * (_WEAK_LEVEL - np.maximum(table.sigma_level, 0))
+    weak, differs = verdict == WEAK, verdict == DIFFERS
+    evidence[weak] = _DOUBT * (_WEAK_LEVEL - np.clip(table.sigma_level[weak], 0, None))
+    seen = np.where(weak, len(CLASS_NAMES), table.predicted)
     found = []
-    for run in _runs(seen, neighbours(table)):
-        rows = slice(run.start, run.stop)
-        weak = seen[run.start] == UNKNOWN
-        speaks = (verdict[rows] == (WEAK if weak else DIFFERS)) & (seen[rows] == seen[run.start])
-        if speaks.sum() < _SHORTEST:
+    for run in _runs(weak | differs | (verdict == BORDER), neighbours(table)):
+        rows = np.array(run)[(weak | differs)[run.start : run.stop]]
+        if len(rows) < _SHORTEST:
             continue
-        modelled = classes[rows][speaks & (classes[rows] != UNKNOWN)]
+        seen_most = int(np.bincount(seen[rows], weights=evidence[rows]).argmax())
+        told = classes[rows[(seen[rows] == seen_most) & (classes[rows] != UNKNOWN)]]
         found.append(
             Stretch(
                 chain=str(table.chain[run.start]),
                 first=_place(table, run.start),
                 last=_place(table, run.stop - 1),
-                modelled=CLASS_NAMES[np.bincount(modelled).argmax()] if len(modelled) else OTHER.name,
-                seen=WEAK if weak else CLASS_NAMES[seen[run.start]],
-                sigma_level=float(np.nanmean(table.sigma_level[rows])),
-                score=float((weakness if weak else evidence)[rows][speaks].sum()),
+                modelled=CLASS_NAMES[np.bincount(told).argmax()] if len(told) else OTHER.name,
+                seen=(*CLASS_NAMES, WEAK)[seen_most],
+                sigma_level=float(table.sigma_level[run.start : run.stop].mean()),
+                score=float(evidence[rows].sum()),
                 rows=run,
             )
         )
     return tuple(sorted(found, key=lambda stretch: -stretch.score))
 
 
-def _runs(seen: NDArray[np.int64], joined: NDArray[np.bool_]) -> Iterator[range]:
-    """Rows of one kind that follow each other in a chain; a single other row may lie in between."""
+def _runs(member: NDArray[np.bool_], joined: NDArray[np.bool_]) -> Iterator[range]:
+    """Rows of members that follow each other in a chain; a single other row may lie in between."""
     start = 0
-    while start < len(seen):
+    while start < len(member):
         end = start + 1
-        if seen[start] >= 0:
-            for row in range(start + 1, len(seen)):
-                if row - end > 1 or not joined[row - 1]:
-                    break
-                if seen[row] == seen[start]:
+        if member[start]:
+            row = end
+            while row < len(member) and joined[row - 1] and row - end <= 1:
+                if member[row]:
                     end = row + 1
+                row += 1
             yield range(start, end)
         start = end
 

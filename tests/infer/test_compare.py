@@ -109,7 +109,7 @@ def test_weak_density_and_residues_outside_are_not_called_wrong():
     structure = from_gemmi(document(helix()))
     level = np.ones(RESIDUES)
     level[6:12] = 0.0
-    annotation = annotated(structure, np.full(RESIDUES, 2), level)
+    annotation = annotated(structure, np.ones(RESIDUES, int), level)
     report = annotation.compare(structure)
     assert set(report.verdict[7:11]) == {"weak"}
     assert any(
