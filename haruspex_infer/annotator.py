@@ -266,7 +266,7 @@ def as_map(source: MapLike, voxel_size: float | Triple | None = None) -> Map:
         if voxel_size is None:
             return source
         header, grid = locate(source.header, edges(voxel_size), "The map", [])
-        return replace(source, header=header, grid=grid)
+        return replace(source, header=header, grid=grid, resized=True)
     if isinstance(source, str | os.PathLike):
         return read_map(source, voxel_size)
     if voxel_size is None:

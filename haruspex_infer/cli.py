@@ -259,7 +259,7 @@ def _look_first(report: "ResidueReport", stem: str) -> str:
         f"{counts['border'] / total:.0%} differ at the end of an element, "
         f"{counts['differs'] / total:.0%} elsewhere"
     )
-    if counts["weak"]:
+    if counts["weak"] >= total / 200:  # it would read 0%
         line += f", {counts['weak'] / total:.0%} lie in density under 1 σ"
     if not report.stretches:
         return f"{line}; no stretch of three or more stands out"

@@ -44,6 +44,8 @@ class Map:
         File it came from.
     warnings : tuple of str
         What was unusual about the file.
+    resized : bool
+        Whether the voxel size was given in place of the file's, so that other programs misread the file.
     """
 
     density: NDArray[np.float32]
@@ -51,6 +53,7 @@ class Map:
     header: MapHeader = field(repr=False)
     path: Path | None = None
     warnings: tuple[str, ...] = ()
+    resized: bool = False
 
     @classmethod
     def from_array(
@@ -154,7 +157,7 @@ def read_map(path: str | os.PathLike[str], voxel_size: float | Triple | None = N
         data = data.astype(np.float32)
     _refuse_what_is_not_finite(data, str(path))
     density = header.to_zyx(data)
-    return Map(density, grid, header, path, tuple(warnings))
+    return Map(density, grid, header, path, tuple(warnings), resized=given is not None)
 
 
 def write_map_like(

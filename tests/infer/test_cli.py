@@ -199,7 +199,16 @@ def test_the_example(toy, tmp_path):
 def test_version_and_help():
     assert run("--version").stdout == f"haruspex-infer {haruspex_infer.__version__}\n"
     help_text = run("--help").stdout
-    for option in ("--network", "--device", "--voxel-size", "--mask", "--quiet", "--example", "--output"):
+    for option in (
+        "--network",
+        "--device",
+        "--voxel-size",
+        "--mask",
+        "--quiet",
+        "--example",
+        "--output",
+        "--model",
+    ):
         assert option in help_text
 
 

@@ -112,6 +112,17 @@ def test_an_array_s_density_is_written_for_the_script(toy, tmp_path):
     np.testing.assert_array_equal(read_map(tmp_path / "out" / "mine_density.mrc").density, lump())
 
 
+def test_a_map_with_a_new_voxel_size_is_written_for_the_scripts(saved, toy, tmp_path):
+    annotation = annotate(tmp_path / "m.map", voxel_size=1.3, network=toy, device="cpu")
+    files = annotation.save(tmp_path / "resized")
+    assert tmp_path / "resized" / "m_density.mrc" in files
+    written = read_map(tmp_path / "resized" / "m_density.mrc")
+    np.testing.assert_allclose(written.grid.voxel_size, 1.3, rtol=1e-6)
+    np.testing.assert_allclose(written.grid.origin, annotation.grid.origin, rtol=1e-6)
+    assert 'load "m_density.mrc", density_map' in (tmp_path / "resized" / "m.pml").read_text()
+    assert not (saved[1] / "m_density.mrc").exists()
+
+
 def test_a_folder_that_cannot_be_made(toy, tmp_path):
     (tmp_path / "file").write_text("")
     annotation = annotate(lump((20, 20, 20)), voxel_size=1.1, network=toy, device="cpu")
