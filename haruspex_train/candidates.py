@@ -90,7 +90,7 @@ def recorded(
     work: Callable[[Candidate], dict[str, Any]],
     candidates: Sequence[Candidate],
     folder: Path,
-    version: int,
+    version: object,
     workers: int,
     progress: Progress | None = None,
     source: Callable[[Candidate], Path] | None = None,
@@ -108,8 +108,8 @@ def recorded(
     candidates : sequence of Candidate
     folder : Path
         Where the records go.
-    version : int
-        Changes when the work does.
+    version : object
+        Plain values; changes when the work does.
     workers : int
         Processes; each works on one pair at a time.
     progress : callable, optional
@@ -143,7 +143,7 @@ def _once(
     work: Callable[[Candidate], dict[str, Any]],
     candidate: Candidate,
     folder: Path,
-    version: int,
+    version: object,
     source: Path | None,
 ) -> str:
     inputs = _inputs(candidate, version, source)
@@ -164,7 +164,7 @@ def _record(candidate: Candidate, folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / f"{candidate.name}.json").read_text()))
 
 
-def _inputs(candidate: Candidate, version: int, source: Path | None) -> list[object]:
+def _inputs(candidate: Candidate, version: object, source: Path | None) -> list[object]:
     """Tell what a record depends on: files by name, size and time, the index, and the work itself."""
     paths = [candidate.pair.map_path, *candidate.pair.model_paths]
     paths += [path for path in (candidate.validation, source) if path]

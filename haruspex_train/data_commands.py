@@ -114,6 +114,33 @@ def annotate(
         raise HaruspexError(f"{len(faults)} maps have no ground truth, such as {faults[0]}")
 
 
+@app.command()
+def segment(
+    folder: Pairs,
+    truth: Annotated[Path, typer.Argument(help="Folder of 'haruspex annotate'.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the segments; a run there goes on.")],
+    manifest: Manifest = None,
+    split: Annotated[str, typer.Option(help="Which pairs; those of 'test' are never cut.")] = "train",
+    annotated: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Least share of a segment that is annotated.")
+    ] = 0.05,
+    workers: Workers = _CORES,
+) -> None:
+    """Cut training segments of 70 voxels out of annotated maps."""
+    from haruspex_train.segments import Rules
+    from haruspex_train.store import segment as run
+
+    with _progress("cutting") as progress:
+        summary = run(folder, truth, out, manifest, split, Rules(annotated=annotated), workers, progress)
+    typer.echo(
+        f"{out}: {summary['segments']} segments of {summary['entries']} maps, {summary['training']} to train "
+        f"on, out of {summary['candidates']} candidates (SEGMENTS.tsv, SEGMENTS.json)"
+    )
+    if summary["faults"]:
+        name, fault = next(iter(summary["faults"].items()))
+        raise HaruspexError(f"{len(summary['faults'])} maps have no segments, such as {name}: {fault}")
+
+
 @contextmanager
 def _progress(what: str) -> Iterator[Callable[[int, int, str], None]]:
     """Show a bar on the terminal; elsewhere nothing."""
