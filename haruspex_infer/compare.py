@@ -140,20 +140,23 @@ class ResidueReport:
         Raises
         ------
         HaruspexError
-            If they cannot be written.
+            If they cannot be written, or the copy would replace the model itself.
         """
         from haruspex_infer.modelfile import write_annotated_model  # both import this module
         from haruspex_infer.strips import strip_plot
 
         folder = Path(directory)
+        copy = folder / f"{stem}_model.cif"
+        if self.source is not None and copy.resolve() == self.source.resolve():
+            raise HaruspexError(f"The annotated copy would replace the model {copy}: choose another folder.")
         prepare_folder(folder)
         files = [folder / f"{stem}_residues.csv", folder / f"{stem}_residues.svg"]
         for path, text in zip(files, (self.to_csv(), strip_plot(self, stem)), strict=True):
             with written_whole(path) as stream:
                 stream.write(text.encode())
         if self.source is not None:
-            files.append(folder / f"{stem}_model.cif")
-            write_annotated_model(self, self.source, files[-1])
+            files.append(copy)
+            write_annotated_model(self, self.source, copy)
         return files
 
 
@@ -171,8 +174,8 @@ def compare(annotation: Annotation, model: "ModelLike") -> ResidueReport:
     kept = structure.kind != OTHER_KIND
     table = replace(table, **{field.name: getattr(table, field.name)[kept] for field in fields(table)})
     classes = modelled_classes(structure)[kept]
-    deposited = np.array([_RECORDS[letter] for letter in structure.deposited[kept]])
-    deposited[table.kind == NUCLEOTIDE_KIND] = NUCLEOTIDE.name
+    recorded = np.array([_RECORDS[letter] for letter in structure.deposited[kept]])
+    deposited = np.where(table.kind == NUCLEOTIDE_KIND, NUCLEOTIDE.name, recorded)
     verdict = verdicts(table, classes)
     return ResidueReport(
         table,

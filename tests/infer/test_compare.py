@@ -137,6 +137,16 @@ def test_alpha_carbons_alone_get_the_prediction_and_no_verdict():
     assert report.stretches == ()
 
 
+def test_nucleotides_are_what_they_are(shared_data):
+    hairpin = read_structure(shared_data / "maps/EMD-20353/6PJ6_hairpin3.pdb.gz")
+    assert hairpin.n_residues == 7
+    report = annotated(hairpin, [3, 3, 3, 1, 1, 1, 1]).compare(hairpin)
+    assert set(report.deposited) == set(report.columns()["modelled"]) == {"nucleotide"}
+    (stretch,) = report.stretches
+    assert str(stretch).startswith("chain J 88–91: modelled nucleotide, density looks like helix, ")
+    assert report.notes == ()
+
+
 def test_the_strongest_evidence_comes_first():
     structure = from_gemmi(document(helix("A"), helix("B", 25), helix("C", 50)))
     classes = np.ones(3 * RESIDUES, int)
@@ -208,6 +218,15 @@ def test_the_model_s_copy_carries_prediction_and_agreement(wrong, tmp_path):
     np.testing.assert_allclose(values, 100 * report.agreement, atol=0.06)
     again = read_structure(tmp_path / "out" / "m_model.cif")
     np.testing.assert_allclose(again.xyz, read_structure(path).xyz, atol=1e-3)
+
+
+def test_the_copy_never_replaces_the_model(wrong):
+    annotation, path = wrong
+    mine = path.rename(path.with_name("m_model.cif"))
+    before = mine.read_bytes()
+    with pytest.raises(HaruspexError, match="would replace the model"):
+        annotation.compare(mine).save(mine.parent, "m")
+    assert mine.read_bytes() == before
 
 
 def test_ligands_keep_their_place_and_count_as_not_compared(tmp_path):
