@@ -205,7 +205,7 @@ def _annotate_one(
     annotator: "Annotator", path: Path, folder: Path, job: _Job, console: Console
 ) -> "tuple[Annotation, ResidueReport | None]":
     from haruspex_infer.annotator import as_map, as_mask
-    from haruspex_infer.compare import refuse_misplaced
+    from haruspex_infer.placement import refuse_misplaced
     from haruspex_infer.structure import read_structure
 
     map_ = as_map(path, job.voxel_size)
@@ -253,14 +253,7 @@ def _result(annotation: "Annotation", folder: Path) -> str:
 
 def _look_first(report: "ResidueReport", stem: str) -> str:
     """Return the verdicts in a line, and the stretches to look at first."""
-    counts, total = report.counts, len(report)
-    line = (
-        f"{report.source}: {total:,} residues, {counts['agrees'] / total:.0%} agree with the density, "
-        f"{counts['border'] / total:.0%} differ at the end of an element, "
-        f"{counts['differs'] / total:.0%} elsewhere"
-    )
-    if counts["weak"] >= total / 200:  # it would read 0%
-        line += f", {counts['weak'] / total:.0%} lie in density under 1 σ"
+    line = f"{report.source}: {report.line()}"
     if not report.stretches:
         return f"{line}; no stretch of three or more stands out"
     shown = [f"{rank:3}  {stretch}" for rank, stretch in enumerate(report.stretches[:_SHOWN], 1)]

@@ -19,10 +19,21 @@ from haruspex_infer.backbone import UNKNOWN, modelled_classes
 from haruspex_infer.classes import CLASS_NAMES, CLASSES, HELIX, NUCLEOTIDE, OTHER, STRAND
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.files import prepare_folder, written_whole
-from haruspex_infer.grid import Grid
+from haruspex_infer.placement import refuse_misplaced
 from haruspex_infer.residues import ResidueTable, residue_table
 from haruspex_infer.structure import NUCLEOTIDE_KIND, OTHER_KIND, Structure, from_gemmi, read_structure
-from haruspex_infer.verdicts import OUTSIDE, UNJUDGED, VERDICTS, WEAK, Stretch, stretches, verdicts
+from haruspex_infer.verdicts import (
+    AGREES,
+    BORDER,
+    DIFFERS,
+    OUTSIDE,
+    UNJUDGED,
+    VERDICTS,
+    WEAK,
+    Stretch,
+    stretches,
+    verdicts,
+)
 
 if TYPE_CHECKING:
     import gemmi
@@ -76,6 +87,16 @@ class ResidueReport:
     def counts(self) -> dict[str, int]:
         """Number of residues by verdict."""
         return {verdict: int((self.verdict == verdict).sum()) for verdict in VERDICTS}
+
+    def line(self) -> str:
+        """Tell the verdicts in one line."""
+        total = len(self)
+        parts = {AGREES: "agree with the density", BORDER: "differ at the end of an element"}
+        parts |= {DIFFERS: "differ elsewhere", WEAK: "lie in hardly any density"}
+        shares = {text: self.counts[verdict] / total for verdict, text in parts.items()}
+        # a share that would read 0% says nothing
+        told = [f"{share:.0%} {text}" for text, share in shares.items() if share >= 0.005]
+        return ", ".join([f"{total:,} residues", *told])
 
     def columns(self) -> dict[str, NDArray[Any]]:
         """Return the table by columns; ``pandas.DataFrame(report.columns())`` makes a data frame of it.
@@ -188,35 +209,6 @@ def compare(annotation: Annotation, model: "ModelLike") -> ResidueReport:
     )
 
 
-def refuse_misplaced(structure: Structure, grid: Grid, name: str) -> None:
-    """Refuse a model of which nothing lies in the map.
-
-    Parameters
-    ----------
-    structure : Structure
-    grid : Grid
-        Where the voxels of the map lie.
-    name : str
-        How to call the model in messages.
-
-    Raises
-    ------
-    HaruspexError
-        If it has no residues to compare, or none of their backbone atoms lies inside the map.
-    """
-    backbone = structure.xyz[structure.backbone]
-    if len(backbone) == 0:
-        raise HaruspexError(f"{name} holds neither amino acids nor nucleotides that could be compared.")
-    indices = grid.indices(backbone)
-    if not ((indices >= 0) & (indices <= np.array(grid.shape) - 1)).all(axis=1).any():
-        first, last = grid.positions(np.array([(0, 0, 0), grid.shape]) - [[0], [1]])
-        raise HaruspexError(
-            f"{name} lies outside the map: its backbone spans "
-            f"{_span(backbone.min(axis=0), backbone.max(axis=0))}, the map {_span(first, last)}; "
-            "fit it into this map, in its frame."
-        )
-
-
 def _notes(verdict: NDArray[np.str_], deposited: NDArray[np.str_], name: str) -> tuple[str, ...]:
     total = len(verdict)
     outside, weak, unjudged = ((verdict == kind).sum() for kind in (OUTSIDE, WEAK, UNJUDGED))
@@ -232,10 +224,6 @@ def _notes(verdict: NDArray[np.str_], deposited: NDArray[np.str_], name: str) ->
             f"{weak:,} of {total:,} residues lie in density under 1 σ: is the model in the frame of this map?"
         )
     return tuple(notes)
-
-
-def _span(low: NDArray[np.floating], high: NDArray[np.floating]) -> str:
-    return ", ".join(f"{axis} {a:.0f} to {b:.0f}" for axis, a, b in zip("xyz", low, high, strict=True)) + " Å"
 
 
 def _plain(value: object) -> object:

@@ -87,13 +87,8 @@ def strip_plot(report: "ResidueReport", title: str) -> str:
 
 
 def _header(report: "ResidueReport", title: str) -> Iterator[str]:
-    counts, total = report.counts, len(report)
     model = report.source.name if report.source else "model"
-    said = f"{model}: {total:,} residues, {counts['agrees'] / total:.0%} agree with the density"
-    said += f", {counts[BORDER] / total:.0%} differ at the end of an element"
-    said += f", {counts[DIFFERS] / total:.0%} elsewhere"
-    if counts[WEAK] >= total / 200:  # it would read 0%
-        said += f", {counts[WEAK] / total:.0%} lie in hardly any density"
+    said = f"{model}: {report.line()}"
     yield f'<text x="24" y="38" class="title">{escape(title)}</text>'
     yield f'<text x="24" y="60" class="pale said">{escape(said)}</text>'
     x = 24.0
