@@ -1,11 +1,14 @@
 """Pairs of map and model with what the archive says of them, and records of what was done with each."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from haruspex_infer.errors import HaruspexError
@@ -127,7 +130,9 @@ def recorded(
         If the records cannot be written.
     """
     prepare_folder(folder)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), max_tasks_per_child=20) as pool:
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), max_tasks_per_child=20, initializer=_end_with_parent
+    ) as pool:
         tasks = [
             pool.submit(_once, work, candidate, folder, version, source(candidate) if source else None)
             for candidate in candidates
@@ -137,6 +142,14 @@ def recorded(
             if progress is not None:
                 progress(done, len(tasks), name)
     return [_record(candidate, folder) for candidate in candidates]
+
+
+def _end_with_parent() -> None:
+    """Make a worker end when its parent is killed; it would wait for work forever."""
+    parent = parent_process()
+    if parent is not None:
+        sentinel = parent.sentinel
+        Thread(target=lambda: (wait([sentinel]), os._exit(1)), daemon=True).start()
 
 
 def _once(
