@@ -28,7 +28,7 @@ LEAST_CORRELATION = 0.42
 """Correlation near the model; val pairs 0.47-0.78, shifted and mirrored copies up to 0.38."""
 
 LEAST_FITTED = 0.5
-"""Share of residues that stand out from their shifted copies; val pairs 0.69-1.00, copies up to 0.33."""
+"""Share of residues that stand out from their shifted copies; val pairs 0.69-1.00, copies up to 0.38."""
 
 MOST_DISPLACED = 1.5
 """Å to a better place; val pairs 0, shifted copies 2.3-6.4."""

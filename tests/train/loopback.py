@@ -59,6 +59,13 @@ def add_entry(root, number, pdb="1abc", density=None, **changes):
         (root / path).write_bytes(data)
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """Say nothing of clients that were killed."""
+
+
 class Archive:
     """Serves a folder. `faults` maps the end of a path to what goes wrong, request after request."""
 
@@ -88,8 +95,7 @@ class Archive:
             def log_message(self, *_):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
