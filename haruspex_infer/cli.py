@@ -10,7 +10,7 @@ a table, a strip plot, a copy of the model with agreement (0 to 100) in its
 B factors, and the stretches to look at first.
 """
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -171,9 +171,13 @@ def _annotate_all(maps: list[Path], output: Path | None, job: _Job) -> bool:
     console = Console(stderr=True, quiet=job.quiet, highlight=False, soft_wrap=True)
     failed = False
     for path, folder in folders.items():
+        made_here = not folder.exists()
         try:
             annotation, report = _annotate_one(annotator, path, folder, job, console)
         except HaruspexError as error:
+            if made_here:
+                with suppress(OSError):  # nobody looks for results in a folder that is not there
+                    folder.rmdir()
             _complain(error)
             failed = True
             continue

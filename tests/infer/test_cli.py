@@ -125,6 +125,7 @@ def test_a_constant_map(toy, tmp_path):
     path = write_mrc(tmp_path / "flat.mrc", np.ones((20, 20, 20), np.float32))
     done = run(path, "--network", toy, "-q", "-o", tmp_path / "out")
     assert "constant or inverted" in failure(done)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_gpu_that_is_not_there(some_map, toy, tmp_path):
