@@ -27,9 +27,7 @@ def blob_map(seed: int = 0, noise: float = 0.05) -> np.ndarray:
 def test_scale_and_shift_change_nothing(factor, shift):
     density = blob_map()
     changed = ((density + np.float32(shift)) * np.float32(factor)).astype(np.float32)
-    np.testing.assert_allclose(
-        Normaliser()(changed, VOXEL), Normaliser()(density, VOXEL), atol=2e-4
-    )
+    np.testing.assert_allclose(Normaliser()(changed, VOXEL), Normaliser()(density, VOXEL), atol=2e-4)
 
 
 def test_padding_with_solvent_and_zone_masking_hardly_change_the_scale():
