@@ -13,7 +13,7 @@ from haruspex_infer.grid import Grid
 from haruspex_infer.mapfile import Map
 from haruspex_infer.structure import read_structure
 from haruspex_train.archive import read_table
-from haruspex_train.candidates import Candidate
+from haruspex_train.candidates import Candidate, recorded
 from haruspex_train.curate import Judged, curate, manifest, misfits
 from haruspex_train.fit import contrast, correlation, displacement, model_density
 from haruspex_train.hand import branches, hand, helix_axes, preference
@@ -281,6 +281,16 @@ def test_a_folder_is_curated_and_killed_runs_go_on(folder, tmp_path):
     curate(folder, out, 1)
     assert (out / "MANIFEST.tsv").read_bytes() == manifest_bytes
     assert (out / "figures" / "SHIFTED.json").stat().st_mtime_ns == times["SHIFTED.json"]
+
+
+def nothing(candidate):
+    return {"name": candidate.name}
+
+
+def test_many_pairs_are_worked_on_by_few_processes(tmp_path):
+    candidates = [judged(f"EMD-{number}").candidate for number in range(60)]
+    records = recorded(nothing, candidates, tmp_path, 1, 2)
+    assert [record["name"] for record in records] == [candidate.name for candidate in candidates]
 
 
 def test_a_changed_model_is_measured_again(folder, tmp_path):
