@@ -130,7 +130,7 @@ def recorded(
         If the records cannot be written.
     """
     prepare_folder(folder)
-    # no max_tasks_per_child: with it the pool of Python 3.11 and 3.12 waits forever once workers were replaced
+    # no max_tasks_per_child: with it the pool of Python 3.11 was seen to wait forever after replacing workers
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
         tasks = [
             pool.submit(_once, work, candidate, folder, version, source(candidate) if source else None)
