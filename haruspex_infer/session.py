@@ -64,7 +64,7 @@ class Session:
             session, reason = _cuda_session(path, number, self.threads)
             if session is None and device != "auto":
                 raise HaruspexError(f"The GPU ({device}) cannot be used: {reason}.")
-            self.fallback = reason
+            self.fallback = reason or None
         self.device = "cpu" if session is None else f"cuda:{number}"
         self._session = session or _cpu_session(path, self.threads)
         self.metadata: str | None = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
@@ -109,6 +109,16 @@ def available_cores() -> int:
         if quota != "max":
             cores = min(cores, max(1, math.ceil(int(quota) / int(period))))
     return cores
+
+
+def available_memory() -> float:
+    """Return the bytes of memory that this process may use at most; infinite where that is not known."""
+    memory = math.inf
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # Windows has no sysconf
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError):
+        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return memory
 
 
 def _gpu_number(device: str) -> int:
