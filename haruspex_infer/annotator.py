@@ -18,7 +18,7 @@ from haruspex_infer.mapfile import Map, edges, read_map
 from haruspex_infer.mapheader import locate
 from haruspex_infer.network import DEFAULT_NETWORK, digest_of, find_network, parse_contract
 from haruspex_infer.resample import resample_density, resample_probabilities
-from haruspex_infer.session import Session
+from haruspex_infer.session import Session, available_memory
 from haruspex_infer.tiles import Blend, TilePlan, plan_tiles
 
 Progress = Callable[[int, int], None]
@@ -30,6 +30,9 @@ _ACTIVATION_BYTES = 1450
 _PROGRAM_BYTES = 150_000_000
 # the finest detail that such voxels can carry is 4 Å, about the limit of what the networks were trained on
 _COARSE = 2.0
+# noise is as strong on both sides of solvent, and molecules lie above it: in ten experimental maps the cubes
+# of the density above come to 7 times those below and more
+_INVERTED = "the strongest density lies below the level of solvent: the contrast may be inverted"
 
 
 @dataclass(frozen=True)
@@ -143,14 +146,18 @@ class Annotator:
         Raises
         ------
         HaruspexError
-            If the map is constant, the mask is of another shape, or the device fails.
+            If the map is constant or larger than memory, the mask is of another shape, or the device fails.
         """
-        if mask is not None and mask.shape != map_.grid.shape:
-            raise HaruspexError(
-                f"The mask has {_times(mask.shape)} voxels and the map {_times(map_.grid.shape)}: "
-                "they must have the same grid."
-            )
+        if mask is not None:
+            _refuse_another_shape(mask, map_)
         plan = self.plan(map_)
+        # an allocation beyond memory need not fail: the kernel may kill the program later, without a word
+        if plan.memory > available_memory():
+            raise HaruspexError(
+                f"The map needs about {plan.memory / 1e9:.1f} GB of memory and this machine has "
+                f"{available_memory() / 1e9:.1f} GB: check the voxel size "
+                f"({_size(map_.grid.voxel_size)}), or cut out the part of interest."
+            )
         timings: dict[str, float] = {}
         with _timed(timings, "resample"):
             density = map_.density
@@ -159,6 +166,7 @@ class Annotator:
         with _timed(timings, "normalise"):
             offset, scale = self.contract.normaliser.measure(density, plan.working.voxel_size)
             density = self.contract.normaliser.apply(density, offset, scale)
+            inverted = float(np.sum(density * density * density, dtype=np.float64)) < 0
         with _timed(timings, "network"):
             wanted = self._tiles_to_run(plan, density, mask)
             probabilities = self._run(plan, density, wanted, progress)
@@ -186,7 +194,8 @@ class Annotator:
             "masked": mask is not None,
             "seconds": {name: round(seconds, 3) for name, seconds in timings.items()},
         }
-        return Annotation(map_, probabilities, offset, scale, report, plan.warnings)
+        warnings = (*plan.warnings, _INVERTED) if inverted else plan.warnings
+        return Annotation(map_, probabilities, offset, scale, report, warnings)
 
     def _tiles_to_run(
         self, plan: Plan, density: NDArray[np.float32], mask: NDArray[np.bool_] | None
@@ -266,7 +275,7 @@ def as_map(source: MapLike, voxel_size: float | Triple | None = None) -> Map:
         if voxel_size is None:
             return source
         header, grid = locate(source.header, edges(voxel_size), "The map", [])
-        return replace(source, header=header, grid=grid, resized=True)
+        return replace(source, header=header, grid=grid, misread=True)
     if isinstance(source, str | os.PathLike):
         return read_map(source, voxel_size)
     if voxel_size is None:
@@ -280,18 +289,28 @@ def as_mask(source: MapLike, map_: Map) -> NDArray[np.bool_]:
     Raises
     ------
     HaruspexError
-        If the mask lies on another grid.
+        If the mask lies on another grid, or is empty.
     """
-    if not isinstance(source, str | os.PathLike | Map):
-        return np.asarray(source, dtype=np.float32) >= 0.5
-    # many programs write masks without position or with 1 Å voxels: the voxels are what counts
-    mask = source if isinstance(source, Map) else read_map(source, map_.grid.voxel_size)
-    if mask.grid.shape != map_.grid.shape:
+    if isinstance(source, str | os.PathLike):
+        # many programs write masks without position or with 1 Å voxels: the voxels are what counts
+        source = read_map(source, map_.grid.voxel_size)
+    values = source.density if isinstance(source, Map) else np.asarray(source)
+    _refuse_another_shape(values, map_)
+    inside = values >= 0.5
+    if not inside.any():
         raise HaruspexError(
-            f"The mask has {_times(mask.grid.shape)} voxels and the map {_times(map_.grid.shape)}: "
+            f"The mask keeps nothing: its highest value is {float(values.max()):.3g}, "
+            "and voxels of at least 0.5 are annotated."
+        )
+    return inside
+
+
+def _refuse_another_shape(mask: NDArray, map_: Map) -> None:
+    if mask.shape != map_.grid.shape:
+        raise HaruspexError(
+            f"The mask has {_times(mask.shape)} voxels and the map {_times(map_.grid.shape)}: "
             "they must have the same grid."
         )
-    return mask.density >= 0.5
 
 
 def _back(probabilities: NDArray[np.float32], working: Grid, grid: Grid) -> NDArray[np.float32]:

@@ -235,6 +235,8 @@ def _annotate_one(
         annotation = annotator.annotate(
             map_, where, lambda done, total: bar.update(task, completed=done, total=total)
         )
+    for warning in annotation.warnings[len(plan.warnings) :]:
+        console.print(f"{path.name}: note: {warning}", markup=False)
     report = None if job.model is None else annotation.compare(job.model)
     annotation.save(folder, report=report, density_weighted=job.density_weighted)
     for note in () if report is None else report.notes:

@@ -24,7 +24,9 @@ from haruspex_infer.mapheader import (
     sibling_header,
 )
 
-_ENDINGS = (".gz", ".bz2", ".mrc", ".map", ".ccp4")
+_MAP_ENDINGS = (".mrc", ".map", ".ccp4")
+_PACKED = {b"\x1f\x8b": ".gz", b"BZ": ".bz2"}
+_ENDINGS = (*_PACKED.values(), *_MAP_ENDINGS)
 _OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
 
 
@@ -44,8 +46,9 @@ class Map:
         File it came from.
     warnings : tuple of str
         What was unusual about the file.
-    resized : bool
-        Whether the voxel size was given in place of the file's, so that other programs misread the file.
+    misread : bool
+        Whether other programs misread the file: the voxel size was given in place of its own, or its name
+        does not tell what is in it.
     """
 
     density: NDArray[np.float32]
@@ -53,7 +56,7 @@ class Map:
     header: MapHeader = field(repr=False)
     path: Path | None = None
     warnings: tuple[str, ...] = ()
-    resized: bool = False
+    misread: bool = False
 
     @classmethod
     def from_array(
@@ -105,9 +108,14 @@ def edges(voxel_size: float | Triple) -> Triple:
     Raises
     ------
     HaruspexError
-        If an edge is not a positive number.
+        If there are neither one nor three edges, or one is not a positive number.
     """
-    zyx = np.broadcast_to(np.asarray(voxel_size, dtype=np.float64), 3)
+    try:
+        zyx = np.broadcast_to(np.asarray(voxel_size, dtype=np.float64), 3)
+    except (TypeError, ValueError) as error:
+        raise HaruspexError(
+            f"The voxel size must be one number or three (z, y, x), in Å, and is given as {voxel_size}."
+        ) from error
     if not (np.isfinite(zyx).all() and (zyx > 0).all()):
         raise HaruspexError(f"The voxel size must be positive, in Å, and is given as {voxel_size}.")
     return float(zyx[0]), float(zyx[1]), float(zyx[2])
@@ -138,7 +146,8 @@ def read_map(path: str | os.PathLike[str], voxel_size: float | Triple | None = N
         if path.is_dir():
             raise HaruspexError(f"{path} is a folder, not a map.")
         with path.open("rb") as stream:
-            opener = _OPENERS.get(stream.read(2))
+            magic = stream.read(2)
+        opener = _OPENERS.get(magic)
         if opener is None:
             header, data, warnings = _read_plain(path)
         else:
@@ -157,7 +166,8 @@ def read_map(path: str | os.PathLike[str], voxel_size: float | Triple | None = N
         data = data.astype(np.float32)
     _refuse_what_is_not_finite(data, str(path))
     density = header.to_zyx(data)
-    return Map(density, grid, header, path, tuple(warnings), resized=given is not None)
+    misread = given is not None or not _named_for(path, magic)
+    return Map(density, grid, header, path, tuple(warnings), misread)
 
 
 def write_map_like(
@@ -235,6 +245,13 @@ def _read_header(stream: BinaryIO, name: str) -> tuple[MapHeader, list[str]]:
             raise HaruspexError(f"{name} is a web page or XML, not a map: download the map again.")
         raise HaruspexError(f"{name} is not a map: it has {len(raw)} bytes, less than a header.")
     return parse_header(raw, name)
+
+
+def _named_for(path: Path, magic: bytes) -> bool:
+    """Return whether a name ends as its content asks for: viewers go by the name."""
+    packed = _PACKED.get(magic, "")
+    name = path.name.lower()
+    return name.endswith(packed) and name.removesuffix(packed).endswith(_MAP_ENDINGS)
 
 
 def _pieces(total: int, size: int = 2**26) -> Iterator[int]:

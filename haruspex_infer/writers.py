@@ -40,7 +40,7 @@ def save_annotation(
             files.append(folder / f"{stem}_{c.name}_weighted.mrc")
             weighted = annotation.probabilities[c.number] * (template.density - np.float32(annotation.offset))
             _write(template, weighted, files[-1], f"probability of {c.name} x (density - solvent)")
-    if template.path is None or template.resized:
+    if template.path is None or template.misread:
         density = folder / f"{stem}_density.mrc"
         _write(template, template.density, density, "density")
         files.append(density)

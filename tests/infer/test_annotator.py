@@ -144,6 +144,23 @@ def test_a_mask_on_other_voxels_is_refused(toy):
             annotate(lump(), voxel_size=1.1, network=toy, device="cpu", mask=mask)
 
 
+def test_a_mask_that_keeps_nothing_is_refused(toy):
+    with pytest.raises(HaruspexError, match="keeps nothing: its highest value is"):
+        annotate(lump(), voxel_size=1.1, network=toy, device="cpu", mask=np.full(lump().shape, 0.4))
+
+
+def test_inverted_contrast_is_noted(toy):
+    for sign, notes in ((1, 0), (-1, 1)):
+        found = annotate(sign * lump(), voxel_size=1.1, network=toy, device="cpu")
+        assert sum("contrast may be inverted" in warning for warning in found.warnings) == notes
+
+
+def test_a_map_larger_than_memory_is_refused(toy, monkeypatch):
+    monkeypatch.setattr("haruspex_infer.annotator.available_memory", lambda: 1e8)
+    with pytest.raises(HaruspexError, match=r"needs about 0\.4 GB .* has 0\.1 GB: .* \(1\.1 Å\)"):
+        annotate(lump(), voxel_size=1.1, network=toy, device="cpu")
+
+
 def test_a_file_a_map_and_an_array_give_the_same(toy, tmp_path):
     given = Map.from_array(lump(), 1.1)
     write_map_like(given, given.density, tmp_path / "a.mrc", "x")

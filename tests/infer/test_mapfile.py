@@ -119,6 +119,25 @@ def test_compression_is_told_by_content_not_by_name(tmp_path, pack, name):
     np.testing.assert_array_equal(read_map(packed).density, numbered())
 
 
+@pytest.mark.parametrize(
+    ("name", "pack", "misread"),
+    [
+        ("a.mrc", bytes, False),
+        ("a.CCP4", bytes, False),
+        ("a.map.gz", gzip.compress, False),
+        ("a.map.bz2", bz2.compress, False),
+        ("a", bytes, True),
+        ("a.mrc", gzip.compress, True),
+        ("a.mrc.gz", bytes, True),
+        ("a.gz", gzip.compress, True),
+    ],
+)
+def test_a_name_that_does_not_tell_the_content_is_known(tmp_path, name, pack, misread):
+    plain = write_mrc(tmp_path / "plain.mrc", numbered())
+    (tmp_path / name).write_bytes(pack(plain.read_bytes()))
+    assert read_map(tmp_path / name).misread == misread
+
+
 def test_a_plain_file_is_mapped_not_loaded(tmp_path):
     given = read_map(write_mrc(tmp_path / "a.mrc", numbered()))
     root = given.density
@@ -199,6 +218,7 @@ def test_an_array_becomes_a_map_that_others_can_read(tmp_path):
         (np.zeros((4, 4, 4), complex), 1.0, "not real numbers"),
         (np.zeros((4, 4, 4)), 0.0, "must be positive"),
         (np.zeros((4, 4, 4)), (1.0, -1.0, 1.0), "must be positive"),
+        (np.zeros((4, 4, 4)), (1.0, 1.0), "one number or three"),
     ],
 )
 def test_arrays_that_are_no_maps(array, voxel_size, message):

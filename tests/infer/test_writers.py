@@ -112,6 +112,13 @@ def test_an_array_s_density_is_written_for_the_script(toy, tmp_path):
     np.testing.assert_array_equal(read_map(tmp_path / "out" / "mine_density.mrc").density, lump())
 
 
+def test_a_map_that_viewers_cannot_tell_by_its_name_is_written_for_them(saved, toy, tmp_path):
+    (tmp_path / "nameless").write_bytes((tmp_path / "m.map").read_bytes())
+    files = annotate(tmp_path / "nameless", network=toy, device="cpu").save(tmp_path / "out")
+    assert tmp_path / "out" / "nameless_density.mrc" in files
+    assert 'open "nameless_density.mrc" id #1' in (tmp_path / "out" / "nameless.cxc").read_text()
+
+
 def test_a_map_with_a_new_voxel_size_is_written_for_the_scripts(saved, toy, tmp_path):
     annotation = annotate(tmp_path / "m.map", voxel_size=1.3, network=toy, device="cpu")
     files = annotation.save(tmp_path / "resized")
