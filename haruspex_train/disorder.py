@@ -36,7 +36,9 @@ class Disorder:
         weight = self._amplitude[element] * source.occupancy[index].clamp(min=0.1)
         side = (source.kind[index] == 1) & ~backbone
 
-        lost = draw.uniform(n, high=s.lost_side_chains[1]) * draw.happens(s.p_lost_side_chains, n)
+        lost = draw.uniform(n, low=s.lost_side_chains[0], high=s.lost_side_chains[1]) * draw.happens(
+            s.p_lost_side_chains, n
+        )
         is_lost = side & (self._per_residue(residue, crop, n) < lost[crop])
         oxygen = draw.uniform(n, low=s.side_oxygen[0], high=s.side_oxygen[1])
         weight = torch.where(is_lost, 0.1 * weight, weight)
@@ -48,9 +50,11 @@ class Disorder:
         entry = torch.searchsorted(source.offset, index, right=True) - 1
         spread = draw.uniform(n, low=s.b_spread[0], high=s.b_spread[1])
         b = spread[crop] * (source.b_iso[index] - source.b_low[entry]).clamp(0, 200)
-        extra = draw.uniform(n, high=s.b_side_chain[1]) * draw.happens(s.p_b_side_chain, n)
+        extra = draw.uniform(n, low=s.b_side_chain[0], high=s.b_side_chain[1]) * draw.happens(
+            s.p_b_side_chain, n
+        )
         b = b + side * extra[crop]
-        amplitude = draw.uniform(n, high=s.b_field[1]) * draw.happens(s.p_b_field, n)
+        amplitude = draw.uniform(n, low=s.b_field[0], high=s.b_field[1]) * draw.happens(s.p_b_field, n)
         return weight, b + amplitude[crop] * self._smooth_field(atoms, n)
 
     def _per_residue(self, residue: Tensor, crop: Tensor, n: int) -> Tensor:
@@ -62,7 +66,7 @@ class Disorder:
         return (mixed ^ (mixed >> 16)).double().mul(2.0**-32).float()
 
     def _smooth_field(self, atoms: CropAtoms, n: int) -> Tensor:
-        """Return a field between 0 and 1 at the atoms that varies over 25-100 Å in each crop."""
+        """Return a field between 0 and 1 at the atoms that varies over 25-100 voxels in each crop."""
         waves = 3
         direction = torch.nn.functional.normalize(self.draw.normal(n, waves, 3), dim=2)
         length = self.draw.uniform(n, waves, 1, low=25.0, high=100.0)
