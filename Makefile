@@ -27,7 +27,8 @@ wheels: .venv/installed
 	$(DEV)/python -m build --wheel --outdir dist .
 	$(DEV)/python -m build --wheel --outdir dist haruspex_train
 
-.venv-infer/installed: pyproject.toml
+# installed as users install it, and anew when anything in it changes
+.venv-infer/installed: pyproject.toml $(wildcard haruspex_infer/*.py models/*.onnx)
 	$(PYTHON) -m venv .venv-infer
 	$(EXAMPLE)/python -m pip install --quiet .
 	touch $@
