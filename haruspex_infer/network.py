@@ -14,7 +14,7 @@ from haruspex_infer.normalise import Normaliser
 
 DEFAULT_NETWORK = "residual"
 METADATA_KEY = "haruspex"
-_FORMAT = 1
+FORMAT = 1
 
 
 def find_network(name: str | os.PathLike[str]) -> Path:
@@ -118,10 +118,10 @@ def parse_contract(text: str | None, name: str) -> Contract:
         )
     try:
         metadata: dict[str, Any] = json.loads(text)
-        if metadata["format"] != _FORMAT:
+        if metadata["format"] != FORMAT:
             raise HaruspexError(
                 f"{name} has metadata of format {metadata['format']}, and this version reads format "
-                f"{_FORMAT}: install a matching haruspex-infer."
+                f"{FORMAT}: install a matching haruspex-infer."
             )
         if tuple(metadata["classes"]) != CLASS_NAMES:
             raise HaruspexError(

@@ -19,6 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from haruspex_infer.classes import CLASS_NAMES
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.files import written_whole
+from haruspex_infer.network import FORMAT, METADATA_KEY
 from haruspex_infer.normalise import Normaliser
 from haruspex_train import __version__
 from haruspex_train.library import load_training_atoms
@@ -113,7 +114,7 @@ def export(weights: Path, out: Path, crops: NDArray[np.float32] | None = None) -
     exported = onnx_model(folded(model), network.geometry)
     halve_weights(exported)
     entry = exported.metadata_props.add()
-    entry.key, entry.value = "haruspex", json.dumps(metadata(out.stem, network.geometry, run))
+    entry.key, entry.value = METADATA_KEY, json.dumps(metadata(out.stem, network.geometry, run))
     onnx.checker.check_model(exported, full_check=True)
     serialised = exported.SerializeToString()
 
@@ -149,7 +150,7 @@ def metadata(name: str, geometry: Geometry, run: dict[str, Any]) -> dict[str, An
     """Return the contract between a network and inference, as it is stored in the file."""
     configuration = run["configuration"]
     return {
-        "format": 1,
+        "format": FORMAT,
         "name": name,
         "version": __version__,
         "licence": "BSD-3-Clause",
@@ -200,7 +201,18 @@ def onnx_model(model: nn.Module, geometry: Geometry) -> onnx.ModelProto:
         )
     if program is None:
         raise RuntimeError("PyTorch made no ONNX program")
-    return program.model_proto
+    return without_traces(program.model_proto)
+
+
+def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Remove what PyTorch notes of its source at every node: paths of this machine, part of the digest."""
+    model.graph.ClearField("metadata_props")
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    for value in [*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer]:
+        value.ClearField("metadata_props")
+    return model
 
 
 def halve_weights(model: onnx.ModelProto) -> None:

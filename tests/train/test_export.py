@@ -2,6 +2,7 @@
 
 import copy
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -126,6 +127,12 @@ def test_batch_and_edges_are_free(exported):
     margin = NETWORKS[name]().geometry.margin
     out = run(path, np.zeros((1, 1, *EDGES[name]), np.float32))
     assert out.shape == (1, 4, *(e - 2 * margin for e in EDGES[name]))
+
+
+def test_a_network_carries_no_path_of_the_machine_that_made_it(exported):
+    network = exported[2].read_bytes()
+    assert b".py" not in network
+    assert str(Path(module.__file__).parent).encode() not in network
 
 
 def test_exporting_again_gives_the_same_bytes(tmp_path, tiny_atoms):
