@@ -7,7 +7,7 @@
 PYTHON ?= python3
 EXAMPLE := .venv-infer/bin
 DEV := .venv/bin
-# the CPU build of PyTorch is enough for the tests; elsewhere a plain torch is taken
+# the version the tests were run with; give another to change it (make test TORCH=torch==2.15.0)
 TORCH ?= torch==2.13.0
 
 .PHONY: example test lint wheels clean

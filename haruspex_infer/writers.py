@@ -1,6 +1,7 @@
 """Writes an annotation to a folder."""
 
 import json
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -46,7 +47,7 @@ def save_annotation(
         files.append(density)
         shown = density.name
     else:
-        shown = str(template.path.resolve())
+        shown = _seen_from(folder, template.path)
     model = None
     if report is not None:
         files += report.save(folder, stem)
@@ -63,6 +64,14 @@ def save_annotation(
         with written_whole(files[-1]) as stream:
             stream.write(text.encode())
     return files
+
+
+def _seen_from(folder: Path, path: Path) -> str:
+    """Return the way to a file from a folder: scripts then work wherever both are taken together."""
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # another drive
+        return str(path.resolve())
 
 
 def _write(template: Map, volume: NDArray, path: Path, content: str) -> None:

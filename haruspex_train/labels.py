@@ -108,7 +108,7 @@ def drop_faint(labels: Tensor, index: Tensor, distance: Tensor, density: Tensor,
     Parameters
     ----------
     labels, index, distance, density : Tensor (n, edge, edge, edge)
-        Labels, nearest atom, its distance in Å, density above solvent.
+        Labels, nearest atom, its distance in Å, density, solvent near 0 as the simulator leaves it.
     element : Tensor (atoms,)
         Secondary-structure element of each atom, 0, 1, 2, … without gaps.
     """

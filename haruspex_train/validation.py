@@ -41,7 +41,7 @@ class HeldOut:
 
     @torch.no_grad()
     def figures(self, network: nn.Module) -> dict[str, float]:
-        """Loss, recall and precision over the molecule's voxels, and F1 of each class.
+        """Measure loss, recall and precision over the molecule's voxels, and F1 of each class.
 
         Recall and precision follow the paper's counting, voxel by voxel: another class than the true one is
         a false positive, *other* in place of a class a false negative; voxels far from any backbone are left

@@ -66,7 +66,7 @@ def test_the_script_opens_files_that_exist(saved):
     lines = (folder / "m.cxc").read_text().splitlines()
     opened = [re.fullmatch(r'open "(.+)" id #(\d)', line) for line in lines if line.startswith("open")]
     assert [int(match[2]) for match in opened] == [1, 2, 3, 4, 5, 6]
-    assert opened[0][1] == str((folder.parent / "m.map").resolve())
+    assert opened[0][1] == "../m.map"  # map and folder can be taken elsewhere together
     for match in opened:
         assert (folder / match[1]).is_file()
     assert any(line.startswith("color sample #1 map #6 palette ") for line in lines)
