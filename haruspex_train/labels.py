@@ -8,6 +8,8 @@ backbone atom decides, coil atoms competing: a voxel of a coil backbone is no he
 import torch
 from torch import Tensor
 
+from haruspex_train.figures import IGNORE
+
 RADIUS = 3.0
 """Reach of a backbone atom, Å (paper, Methods)."""
 
@@ -19,9 +21,6 @@ CORE = 8
 
 CORE_RADIUS = 1.5
 """Å."""
-
-IGNORE = 255
-"""Voxels that do not contribute to training."""
 
 
 def plain(labels: Tensor) -> Tensor:
