@@ -219,6 +219,8 @@ def _annotate_one(
     prepare_folder(folder)
     plan = annotator.plan(map_)
     console.print(f"{path.name}: {annotator.line()}, {plan.line()}", markup=False)
+    if where is not None:  # a density map given by mistake shows in this share
+        console.print(f"{path.name}: the mask keeps {where.mean():.1%} of the voxels", markup=False)
     for warning in plan.warnings:
         console.print(f"{path.name}: note: {warning}", markup=False)
     bar = Progress(

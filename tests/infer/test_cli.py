@@ -180,6 +180,7 @@ def test_voxel_size_and_mask(some_map, toy, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "voxels of 1.05 Å, " in done.stderr
+    assert f"the mask keeps {(lump() > 0.3).mean():.1%} of the voxels" in done.stderr
     summary = json.loads((tmp_path / "out" / "some_summary.json").read_text())
     assert summary["masked"]
     with mrcfile.open(tmp_path / "out" / "some_labels.mrc", permissive=True) as mrc:
