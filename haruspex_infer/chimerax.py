@@ -4,6 +4,7 @@ Commands after the ChimeraX user guide: open, volume, hide, color, cartoon, tran
 """
 
 from haruspex_infer.classes import CLASSES, HELIX, NUCLEOTIDE, OTHER, STRAND
+from haruspex_infer.files import quoted
 from haruspex_infer.grid import Grid, Triple
 from haruspex_infer.modelfile import CERTAIN, CONFIRMED, CONTRADICTED
 
@@ -43,9 +44,9 @@ def chimerax_script(
     lines = [
         "# Surface of the map coloured by class; written by haruspex-infer.",
         "# Models 2 to 5 are the probabilities of the classes, model 6 the labels: show them as you need.",
-        f"open {_quoted(density)} id #1",
-        *(f"open {_quoted(class_files[c.name])} id #{i}" for i, c in enumerate(shown, 2)),
-        f"open {_quoted(labels)} id #{last}",
+        f"open {quoted(density)} id #1",
+        *(f"open {quoted(class_files[c.name])} id #{i}" for i, c in enumerate(shown, 2)),
+        f"open {quoted(labels)} id #{last}",
         # ChimeraX overlooks the origin of .map and .ccp4 files; and the header's voxel size may be wrong
         f"volume #1 voxelSize {_xyz(grid.voxel_size)}",
         f"volume #1 origin {_xyz(grid.origin)}",
@@ -58,7 +59,7 @@ def chimerax_script(
     ]
     if model is not None:
         lines += [
-            f"open {_quoted(model)} id #{last + 1}",
+            f"open {quoted(model)} id #{last + 1}",
             f"hide #{last + 1} atoms",
             f"cartoon #{last + 1}",
             f"color bfactor #{last + 1} palette 0,{CONTRADICTED}:{CERTAIN},{CONFIRMED}",
@@ -88,7 +89,3 @@ def _palette() -> str:
             ]
             pairs += [(c.number + 0.15, OTHER.colour)]
     return ":".join(f"{value:.2f},{colour}" for value, colour in pairs)
-
-
-def _quoted(path: str) -> str:
-    return f"'{path}'" if '"' in path else f'"{path}"'

@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from haruspex_infer import __version__
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.files import prepare_folder
+from haruspex_infer.network import DEFAULT_NETWORK
 
 if TYPE_CHECKING:
     from haruspex_infer.annotation import Annotation
@@ -84,7 +85,7 @@ def annotate_maps(
             help="Network that ships with the program, or an ONNX file.",
             autocompletion=_known_networks,
         ),
-    ] = "residual",
+    ] = DEFAULT_NETWORK,
     device: Annotated[
         str,
         typer.Option(

@@ -53,3 +53,8 @@ def prepare_folder(folder: Path) -> None:
             f"The output folder {folder} cannot be written to ({error.strerror or error}); "
             "choose another with -o."
         ) from error
+
+
+def quoted(path: str) -> str:
+    """Return a path as the scripts of ChimeraX and PyMOL take it."""
+    return f"'{path}'" if '"' in path else f'"{path}"'

@@ -4,6 +4,7 @@ Commands after the PyMOL reference: load, set, set_color, isosurface, spectrum, 
 """
 
 from haruspex_infer.classes import CLASSES, HELIX, NUCLEOTIDE, OTHER, STRAND, StructureClass
+from haruspex_infer.files import quoted
 from haruspex_infer.modelfile import CERTAIN, CONFIRMED, CONTRADICTED
 
 
@@ -30,14 +31,14 @@ def pymol_script(density: str, level: float, class_files: dict[str, str], model:
         "# levels are those of the map, not σ",
         "set normalize_ccp4_maps, 0",
         *(f"set_color {_colour(c)}, {_rgb(c.colour)}" for c in CLASSES),
-        f"load {_quoted(density)}, density_map",
+        f"load {quoted(density)}, density_map",
         f"isosurface density, density_map, {level:.6g}",
         f"color {_colour(OTHER)}, density",
         "set transparency, 0.7, density",
     ]
     for c in shown:
         lines += [
-            f"load {_quoted(class_files[c.name])}, {c.name}_map",
+            f"load {quoted(class_files[c.name])}, {c.name}_map",
             f"isosurface {c.name}, {c.name}_map, 0.5",
             f"color {_colour(c)}, {c.name}",
         ]
@@ -49,7 +50,7 @@ def pymol_script(density: str, level: float, class_files: dict[str, str], model:
         lines += [
             f"set_color haruspex_agrees, {_rgb(CONFIRMED)}",
             f"set_color haruspex_disagrees, {_rgb(CONTRADICTED)}",
-            f"load {_quoted(model)}, compared",
+            f"load {quoted(model)}, compared",
             "as cartoon, compared and polymer",
             f"spectrum b, haruspex_disagrees haruspex_agrees, compared, 0, {CERTAIN}",
             "color grey60, compared and b<0",
@@ -65,7 +66,3 @@ def _colour(c: StructureClass) -> str:
 
 def _rgb(colour: str) -> str:
     return "[" + ", ".join(f"{int(colour[i : i + 2], 16) / 255:.3f}" for i in (1, 3, 5)) + "]"
-
-
-def _quoted(path: str) -> str:
-    return f"'{path}'" if '"' in path else f'"{path}"'

@@ -12,9 +12,9 @@ from haruspex_infer.mapfile import Map, read_map, write_map_like
 from haruspex_infer.structure import read_structure
 from haruspex_train.archive import write_table
 from haruspex_train.candidates import Candidate, Progress, read_kept, recorded
-from haruspex_train.figures import IGNORE
 from haruspex_train.groundtruth import voxel_truth
 from haruspex_train.secondary import residue_classes
+from haruspex_train.truth import IGNORE
 from haruspex_train.working import working_grid, working_labels
 
 COLUMNS = ("id", "split", *(label.name for label in CLASSES), "ignored", "fault")
@@ -76,7 +76,7 @@ def truth_path(out: Path, name: str) -> Path:
 
 
 def read_truth(path: Path) -> NDArray[np.uint8]:
-    """Read a ground-truth volume: class numbers, or `haruspex_train.figures.IGNORE`.
+    """Read a ground-truth volume: class numbers, or `haruspex_train.truth.IGNORE`.
 
     Raises
     ------

@@ -15,10 +15,11 @@ from haruspex_infer.residues import residue_table
 from haruspex_infer.sampling import mean_and_sigma
 from haruspex_infer.structure import AMINO_ACID, OTHER_KIND, Structure, read_structure
 from haruspex_train.figures import Figures, Tally
-from haruspex_train.groundtruth import REACH, STRONG, near, voxel_truth
+from haruspex_train.groundtruth import STRONG, near, voxel_truth
 from haruspex_train.pairs import Pair, read_pairs
 from haruspex_train.scoreboard import PairScore, Scoreboard, write_scoreboard
 from haruspex_train.secondary import residue_classes
+from haruspex_train.truth import REACH
 
 VERY_STRONG = 6.0
 """σ level of density that is certainly molecule."""
@@ -131,7 +132,7 @@ def volume_figures(probabilities: NDArray[np.floating], truth: NDArray[np.intege
     ----------
     probabilities : ndarray, shape (4, z, y, x)
     truth : ndarray of int, shape (z, y, x)
-        Class numbers, or `haruspex_train.figures.IGNORE`.
+        Class numbers, or `haruspex_train.truth.IGNORE`.
     """
     tally = Tally()
     for z in range(len(truth)):

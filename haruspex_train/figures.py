@@ -7,9 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haruspex_infer.classes import CLASS_NAMES, OTHER
-
-IGNORE = 255
-"""Truth of residues or voxels that count neither for nor against anybody."""
+from haruspex_train.truth import IGNORE
 
 CALIBRATION_BINS = 15
 """Bins of equal width in which confidence is compared with the share of right answers."""
@@ -85,7 +83,7 @@ class Tally:
         probabilities : ndarray, shape (4, ...)
             Probability of each class; the highest is the prediction.
         truth : ndarray of int, shape (...)
-            True class numbers; cases with `IGNORE` do not count.
+            True class numbers; cases with `haruspex_train.truth.IGNORE` do not count.
 
         Returns
         -------

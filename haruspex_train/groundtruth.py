@@ -14,11 +14,8 @@ from haruspex_infer.classes import HELIX, NUCLEOTIDE, OTHER, STRAND
 from haruspex_infer.grid import Grid
 from haruspex_infer.sampling import mean_and_sigma, sample
 from haruspex_infer.structure import Structure
-from haruspex_train.figures import IGNORE
 from haruspex_train.secondary import elements
-
-REACH = 3.0
-"""Å from a backbone atom within which voxels take its class."""
+from haruspex_train.truth import IGNORE, REACH
 
 MODELLED_REACH = 5.0
 """Å from a modelled atom beyond which strong density counts as unmodelled."""
@@ -54,7 +51,7 @@ def voxel_truth(
     Returns
     -------
     ndarray of uint8, shape (z, y, x)
-        Class numbers, or `haruspex_train.figures.IGNORE`.
+        Class numbers, or `haruspex_train.truth.IGNORE`.
 
     Raises
     ------

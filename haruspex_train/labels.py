@@ -8,10 +8,7 @@ backbone atom decides, coil atoms competing: a voxel of a coil backbone is no he
 import torch
 from torch import Tensor
 
-from haruspex_train.figures import IGNORE
-
-RADIUS = 3.0
-"""Reach of a backbone atom, Å (paper, Methods)."""
+from haruspex_train.truth import IGNORE, REACH
 
 COIL = 4
 """Voxels nearest to a protein backbone atom of no class: trained as *other*, but weighted on their own."""
@@ -29,7 +26,7 @@ def plain(labels: Tensor) -> Tensor:
 
 
 def nearest_atom(crop: Tensor, position: Tensor, voxel_size: Tensor, edge: int) -> tuple[Tensor, Tensor]:
-    """Find the nearest atom of every voxel within `RADIUS`.
+    """Find the nearest atom of every voxel within `REACH`.
 
     Parameters
     ----------
@@ -43,7 +40,7 @@ def nearest_atom(crop: Tensor, position: Tensor, voxel_size: Tensor, edge: int) 
     Returns
     -------
     index : Tensor (n, edge, edge, edge), int64
-        Row of the nearest atom, -1 where none lies within `RADIUS`.
+        Row of the nearest atom, -1 where none lies within `REACH`.
     distance : Tensor (n, edge, edge, edge)
         Å; infinite where there is none.
     """
@@ -54,18 +51,18 @@ def nearest_atom(crop: Tensor, position: Tensor, voxel_size: Tensor, edge: int) 
     row = torch.arange(len(crop), device=device)
     nearest_voxel = position.round().long()
     size = voxel_size[crop]
-    reach = int(RADIUS + 0.5)  # from the nearest voxel, which is at most half a voxel away
+    reach = int(REACH + 0.5)  # from the nearest voxel, which is at most half a voxel away
     steps = torch.arange(-reach, reach + 1, device=device)
     for dz in range(-reach, reach + 1):
         for dy in range(-reach, reach + 1):
-            if dz * dz + dy * dy > (RADIUS + 0.75) ** 2:
+            if dz * dz + dy * dy > (REACH + 0.75) ** 2:
                 continue
             voxel_zy = nearest_voxel[:, :2] + torch.tensor([dz, dy], device=device)
             gap_zy = ((voxel_zy - position[:, :2]) * size[:, None]).square().sum(1)
-            hit = (gap_zy < RADIUS**2) & ((voxel_zy >= 0) & (voxel_zy < edge)).all(1)
+            hit = (gap_zy < REACH**2) & ((voxel_zy >= 0) & (voxel_zy < edge)).all(1)
             voxel_x = nearest_voxel[:, 2:] + steps
             gap2 = gap_zy[:, None] + ((voxel_x - position[:, 2:]) * size[:, None]).square()
-            hit = hit[:, None] & (gap2 < RADIUS**2) & (voxel_x >= 0) & (voxel_x < edge)
+            hit = hit[:, None] & (gap2 < REACH**2) & (voxel_x >= 0) & (voxel_x < edge)
             flat = ((crop * edge + voxel_zy[:, 0]) * edge + voxel_zy[:, 1])[:, None] * edge + voxel_x
             packed = ((gap2 * 1e6).long() << 32) | row[:, None]
             # misses carry a key that never wins: no shape depends on the data, nothing waits for the host

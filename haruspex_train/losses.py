@@ -5,7 +5,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from haruspex_infer.classes import CLASSES, OTHER
-from haruspex_train.labels import COIL, CORE, IGNORE, plain
+from haruspex_train.labels import COIL, CORE, plain
+from haruspex_train.truth import IGNORE
 
 
 def cross_entropy(

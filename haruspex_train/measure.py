@@ -15,10 +15,11 @@ from haruspex_infer.mapfile import Map, read_map
 from haruspex_infer.sampling import mean_and_sigma, sample
 from haruspex_infer.structure import AMINO_ACID, Structure, read_structure
 from haruspex_train.fit import around, contrast, correlation, displacement, model_density
-from haruspex_train.groundtruth import MODELLED_REACH, REACH, STRONG, near
+from haruspex_train.groundtruth import MODELLED_REACH, STRONG, near
 from haruspex_train.hand import branches, hand, helix_axes, preference
 from haruspex_train.pairs import Pair
 from haruspex_train.secondary import residue_classes
+from haruspex_train.truth import REACH
 
 DENSE = 3.0
 """σ level of density that a model should explain."""

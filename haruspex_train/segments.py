@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from haruspex_infer.classes import CLASSES, OTHER
 from haruspex_infer.grid import Grid
 from haruspex_infer.structure import Structure
-from haruspex_train.figures import IGNORE
 from haruspex_train.groundtruth import STRONG
+from haruspex_train.truth import IGNORE
 
 EDGE = 70
 """Voxels along each edge of a segment."""

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from haruspex_infer.classes import CLASSES
 from haruspex_infer.network import Contract, find_network, parse_contract
 from haruspex_infer.session import Session
-from haruspex_train.figures import IGNORE, Figures, Tally
+from haruspex_train.figures import Figures, Tally
 from haruspex_train.labels import COIL, CORE, plain
 from haruspex_train.library import TrainingAtoms
 from haruspex_train.settings import SimulationSettings
 from haruspex_train.simulate import Crops, Simulator
+from haruspex_train.truth import IGNORE
 
 RESOLUTIONS = (2.0, 2.5, 3.0, 3.5, 4.0)
 """Å."""
@@ -119,7 +120,7 @@ def truths(crops: Crops, margin: int) -> tuple[NDArray[np.uint8], NDArray[np.uin
     Returns
     -------
     backbone, voxels : ndarray of uint8, shape (n, d, h, w)
-        At voxels close to a backbone atom (`haruspex_train.figures.IGNORE` elsewhere), and at all voxels.
+        At voxels close to a backbone atom (`haruspex_train.truth.IGNORE` elsewhere), and at all voxels.
     """
     inner = slice(margin, crops.labels.shape[-1] - margin)
     labels = crops.labels[:, inner, inner, inner]

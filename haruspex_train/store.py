@@ -21,8 +21,8 @@ from haruspex_infer.structure import read_structure
 from haruspex_train.annotate import read_truth, truth_path
 from haruspex_train.archive import read_table, write_table
 from haruspex_train.candidates import Candidate, Progress, read_kept, recorded
-from haruspex_train.figures import IGNORE
 from haruspex_train.segments import EDGE, Rules, Segment, corners, cut, held_out, measure_segment
+from haruspex_train.truth import IGNORE
 from haruspex_train.working import working_density, working_grid
 
 COLUMNS = (
@@ -122,7 +122,7 @@ def read_segments(
     density : ndarray of float16, shape (n, 70, 70, 70)
         Normalised as networks see it.
     labels : ndarray of uint8, shape (n, 70, 70, 70)
-        Class numbers, or `haruspex_train.figures.IGNORE`.
+        Class numbers, or `haruspex_train.truth.IGNORE`.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from packing import pack
+from pairing import write_pair
 from tiny import SPLITS, models
 
 from haruspex_train.library import load_training_atoms
@@ -44,3 +45,9 @@ def training_file(tiny_library):
 def tiny_atoms(training_file):
     """Its atoms of the train split."""
     return load_training_atoms(training_file, "train")
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Folder with one pair of map and model."""
+    return write_pair(tmp_path)

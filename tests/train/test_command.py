@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from test_evaluate import network, pairs  # noqa: F401 - a fixture
+from pairing import network
 from test_export import save_weights
 
 from haruspex_infer.network import parse_contract
@@ -86,7 +86,7 @@ def failure_but_stdout(done):
     return done.stderr
 
 
-def test_evaluate_prints_a_table(pairs, tmp_path):  # noqa: F811
+def test_evaluate_prints_a_table(pairs, tmp_path):
     network(tmp_path / "n.onnx")
     done = run("evaluate", "n.onnx", pairs, "-o", "figures", "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -1,13 +1,10 @@
 import json
 
-import mrcfile
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
-from peptides import HELIX, LEFT, backbone, chain, document
+from pairing import HEAD, network
+from peptides import HELIX, backbone, chain, document
 
-from haruspex_infer.classes import CLASS_NAMES
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.grid import Grid
 from haruspex_infer.structure import read_structure
@@ -15,60 +12,6 @@ from haruspex_train.evaluate import evaluate_pairs, score
 from haruspex_train.groundtruth import near
 from haruspex_train.pairs import Pair, read_pairs
 from haruspex_train.scoreboard import COLUMNS
-
-HEAD = "id\tsplit\tpdb\tresolution_A\tmasked\tmap\tmodels\tnote"
-
-
-def network(path, name="threshold"):
-    """A network that calls everything denser than half of strong density helix."""
-    metadata = {
-        "format": 1,
-        "name": name,
-        "version": "0.0.1",
-        "licence": "BSD-3-Clause",
-        "classes": list(CLASS_NAMES),
-        "voxel_size": {"min": 1.0, "max": 1.2, "target": 1.1},
-        "margin": 0,
-        "multiple": 8,
-        "tile": 32,
-        "overlap": 8,
-        "normalisation": {},
-        "training": {},
-    }
-    weight = np.array([-10, 10, 0, 0], np.float32).reshape(4, 1, 1, 1, 1)
-    bias = np.array([5, -5, -9, -9], np.float32)
-    graph = helper.make_graph(
-        [
-            helper.make_node("Conv", ["density", "weight", "bias"], ["logits"], kernel_shape=[1, 1, 1]),
-            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
-        ],
-        name,
-        [helper.make_tensor_value_info("density", TensorProto.FLOAT, ["n", 1, "d", "h", "w"])],
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", 4, "d", "h", "w"])],
-        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    helper.set_model_props(model, {"haruspex": json.dumps(metadata)})
-    onnx.save(model, path)
-    return path
-
-
-@pytest.fixture
-def pairs(tmp_path):
-    """A folder with one pair: a helix of 24 residues, then eight of coil, in density of its own shape."""
-    coordinates = backbone([HELIX] * 24 + [LEFT, (-80.0, 80.0)] * 4)
-    made = document(chain("A", coordinates - coordinates.mean(axis=(0, 1))))
-    (tmp_path / "model.pdb").write_text(made.make_pdb_string())
-    grid = Grid((56, 56, 64), (1.1,) * 3, (-30.0, -30.0, -35.0))
-    positions = coordinates.reshape(-1, 3) - coordinates.mean(axis=(0, 1))
-    density = near(grid, positions, 2.0) + np.random.default_rng(0).normal(0, 0.02, grid.shape)
-    with mrcfile.new(tmp_path / "map.mrc") as file:
-        file.set_data(density.astype(np.float32))
-        file.voxel_size = 1.1
-        file.header.origin.x, file.header.origin.y, file.header.origin.z = grid.origin[::-1]
-    row = "EMD-1\tval\t1ABC\t3.5\tno\tmap.mrc\tmodel.pdb\tmade for a test"
-    (tmp_path / "INDEX.tsv").write_text(f"{HEAD}\n{row}\n", encoding="utf-8")
-    return tmp_path
 
 
 def test_evaluation_from_files_to_files(pairs, tmp_path):

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
 from haruspex_train.evaluate import volume_figures
-from haruspex_train.figures import IGNORE, Tally, spread
+from haruspex_train.figures import Tally, spread
+from haruspex_train.truth import IGNORE
 
 
 def certain(predicted, confidence=1.0):

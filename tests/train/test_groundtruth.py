@@ -8,9 +8,9 @@ from haruspex_infer.errors import HaruspexError
 from haruspex_infer.grid import Grid
 from haruspex_infer.mapfile import read_map
 from haruspex_infer.structure import Structure, read_structure
-from haruspex_train.figures import IGNORE
 from haruspex_train.groundtruth import near, unmodelled, voxel_truth
 from haruspex_train.secondary import residue_classes
+from haruspex_train.truth import IGNORE
 
 GRID = Grid((30, 30, 30), (1.0, 1.0, 1.0), (-15.0, -15.0, -15.0))
 

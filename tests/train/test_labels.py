@@ -10,13 +10,12 @@ from haruspex_train.labels import (
     COIL,
     CORE,
     CORE_RADIUS,
-    IGNORE,
-    RADIUS,
     drop_faint,
     label,
     nearest_atom,
     plain,
 )
+from haruspex_train.truth import IGNORE, REACH
 
 EDGE = 12
 HELIX, STRAND, NUCLEOTIDE = 1, 2, 3
@@ -42,8 +41,8 @@ def test_nearest_atom_is_the_nearest(seed, n, sizes):
     index, distance = index.numpy(), distance.numpy()
     distance2 = brute_force(crop, position, voxel_size, EDGE)
     nearest = np.sqrt(distance2.min(-1))
-    clear = abs(nearest - RADIUS) > 1e-3
-    np.testing.assert_array_equal((index >= 0)[clear], (nearest < RADIUS)[clear])
+    clear = abs(nearest - REACH) > 1e-3
+    np.testing.assert_array_equal((index >= 0)[clear], (nearest < REACH)[clear])
     found = index >= 0
     np.testing.assert_array_equal(np.isinf(distance), ~found)
     np.testing.assert_allclose(distance[found], nearest[found], atol=2e-3)
@@ -77,7 +76,7 @@ def test_classes_and_their_core(cls, kind):
     labels = two_atoms([cls, cls], [kind, kind], apart=0)
     voxels = np.stack(np.meshgrid(*[np.arange(EDGE)] * 3, indexing="ij"), -1)
     distance = np.linalg.norm(voxels - [6, 6, 4], axis=-1)
-    np.testing.assert_array_equal(plain(labels).numpy() == cls, distance < RADIUS)
+    np.testing.assert_array_equal(plain(labels).numpy() == cls, distance < REACH)
     np.testing.assert_array_equal(labels.numpy() >= CORE, distance < CORE_RADIUS)
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from haruspex_train.labels import COIL, CORE, IGNORE
+from haruspex_train.labels import COIL, CORE
 from haruspex_train.losses import cross_entropy, focal_and_dice
+from haruspex_train.truth import IGNORE
 
 WEIGHTS = (0.5, 1.0, 1.2, 1.5, 0.7)
 LABELS = [0, 1, 2, 3, COIL, CORE + 1, CORE + COIL, IGNORE]

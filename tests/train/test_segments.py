@@ -16,7 +16,6 @@ from haruspex_infer.normalise import Normaliser
 from haruspex_infer.structure import read_structure
 from haruspex_train.annotate import annotate, read_truth, truth_path
 from haruspex_train.archive import read_table
-from haruspex_train.figures import IGNORE
 from haruspex_train.segments import (
     EDGE,
     Rules,
@@ -27,6 +26,7 @@ from haruspex_train.segments import (
     measure_segment,
 )
 from haruspex_train.store import read_segments, segment
+from haruspex_train.truth import IGNORE
 
 ANY = Rules(atoms=1, level=0.5, annotated=0.0001)
 

@@ -7,15 +7,15 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
-from test_evaluate import network
+from pairing import network
 
 from haruspex_infer.network import parse_contract
 from haruspex_infer.session import Session
-from haruspex_train.figures import IGNORE
 from haruspex_train.labels import COIL, CORE
 from haruspex_train.library import load_training_atoms
 from haruspex_train.simulate import Crops
 from haruspex_train.simulated import simulated_scores, truths
+from haruspex_train.truth import IGNORE
 
 
 @pytest.fixture(scope="module")

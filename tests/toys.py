@@ -48,13 +48,14 @@ def save_network(path: Path, nodes, constants, meta, classes: int = 4) -> Path:
     return path
 
 
-def pointwise_network(path: Path, meta=None) -> Path:
+def pointwise_network(path: Path, meta=None, weight=POINTWISE_WEIGHT, bias=POINTWISE_BIAS) -> Path:
     """A network whose answer at a voxel depends on that voxel alone: tiles must not show in the result."""
     nodes = [
         helper.make_node("Conv", ["density", "weight", "bias"], ["logits"], kernel_shape=[1, 1, 1]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
-    constants = {"weight": POINTWISE_WEIGHT.reshape(4, 1, 1, 1, 1), "bias": POINTWISE_BIAS}
+    weight, bias = np.asarray(weight, np.float32), np.asarray(bias, np.float32)
+    constants = {"weight": weight.reshape(4, 1, 1, 1, 1), "bias": bias}
     return save_network(path, nodes, constants, metadata() if meta is None else meta)
 
 
