@@ -1,7 +1,11 @@
 """Ideal peptides, built from torsions, for tests of both packages."""
 
+from pathlib import Path
+
 import gemmi
 import numpy as np
+
+from haruspex_infer.mapfile import Map, write_map_like
 
 BONDS = {"N": 1.329, "CA": 1.458, "C": 1.525}
 ANGLES = {"N": 116.6, "CA": 121.7, "C": 111.0}
@@ -61,3 +65,18 @@ def document(*chains):
 HELIX = (-62.0, -42.0)
 STRAND = (-120.0, 130.0)
 LEFT = (60.0, 40.0)
+
+
+def write_helix_in_map(folder: Path) -> Map:
+    """Write model.pdb, a helix, and map.mrc with density along it into a folder; return the map."""
+    made = document(chain("A", backbone([HELIX] * 20)))
+    (folder / "model.pdb").write_text(made.make_pdb_string())
+    positions = np.array([atom.pos.tolist() for residue in made[0][0] for atom in residue])
+    low = positions.min(axis=0)[::-1] - 12
+    shape = tuple(np.ceil((np.ptp(positions, axis=0)[::-1] + 24) / 1.1).astype(int))
+    density = np.random.default_rng(2).normal(0, 0.01, shape).astype(np.float32)
+    given = Map.from_array(density, 1.1, origin=tuple(map(float, low)))
+    for voxel in np.rint(given.grid.indices(positions)).astype(int):
+        density[tuple(slice(i - 1, i + 2) for i in voxel)] += 0.2
+    write_map_like(given, density, folder / "map.mrc", "x")
+    return given

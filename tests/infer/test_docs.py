@@ -6,12 +6,11 @@ from pathlib import Path
 import gemmi
 import numpy as np
 import pytest
-from peptides import HELIX, backbone, chain, document
+from peptides import write_helix_in_map
 from toys import pointwise_probabilities
 
 import haruspex_infer
 from haruspex_infer import network, read_map
-from haruspex_infer.mapfile import Map, write_map_like
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
@@ -26,16 +25,7 @@ def block(start: str) -> str:
 @pytest.fixture
 def folder(toy, tmp_path, monkeypatch):
     """A folder with map.mrc and model.pdb, where the network is a toy."""
-    made = document(chain("A", backbone([HELIX] * 20)))
-    (tmp_path / "model.pdb").write_text(made.make_pdb_string())
-    positions = np.array([atom.pos.tolist() for residue in made[0][0] for atom in residue])
-    low = positions.min(axis=0)[::-1] - 12
-    shape = tuple(np.ceil((np.ptp(positions, axis=0)[::-1] + 24) / 1.1).astype(int))
-    density = np.random.default_rng(2).normal(0, 0.01, shape).astype(np.float32)
-    given = Map.from_array(density, 1.1, origin=tuple(map(float, low)))
-    for place in np.rint(given.grid.indices(positions)).astype(int):
-        density[tuple(slice(i - 1, i + 2) for i in place)] += 0.2
-    write_map_like(given, density, tmp_path / "map.mrc", "x")
+    write_helix_in_map(tmp_path)
     monkeypatch.setattr(network, "shipped_networks", lambda: {"residual": toy})
     monkeypatch.chdir(tmp_path)
     return tmp_path

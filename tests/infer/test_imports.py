@@ -32,7 +32,7 @@ def test_torch_is_never_imported(toy, tmp_path):
         f"annotation.save({str(tmp_path / 'out')!r})"
     )
     assert "onnxruntime" in loaded
-    assert loaded.isdisjoint({"torch", "scipy", "tensorflow"})
+    assert loaded.isdisjoint({"torch", "scipy", "tensorflow", "pipeliner"})
 
 
 def test_public_names_are_there():
