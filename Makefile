@@ -2,6 +2,7 @@
 #   make example   annotates the example map and says where the results lie
 #   make test      runs all tests
 #   make lint      style and types
+#   make man       the manual page, after a change of the command line
 #   make wheels    both distributions, in dist/
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ DEV := .venv/bin
 # the version the tests were run with; give another to change it (make test TORCH=torch==2.15.0)
 TORCH ?= torch==2.13.0
 
-.PHONY: example test lint wheels clean
+.PHONY: example test lint man wheels clean
 
 example: .venv-infer/installed
 	$(EXAMPLE)/haruspex-infer --example
@@ -22,6 +23,9 @@ lint: .venv/installed
 	$(DEV)/ruff check .
 	$(DEV)/ruff format --check .
 	$(DEV)/mypy
+
+man: .venv/installed
+	$(DEV)/python docs/tools/manpage.py docs/man/haruspex-infer.1
 
 wheels: .venv/installed
 	$(DEV)/python -m build --wheel --outdir dist .
