@@ -18,7 +18,8 @@ from haruspex_infer.mapfile import Map, edges, read_map
 from haruspex_infer.mapheader import locate
 from haruspex_infer.network import DEFAULT_NETWORK, digest_of, find_network, parse_contract
 from haruspex_infer.resample import resample_density, resample_probabilities
-from haruspex_infer.session import Session, available_memory
+from haruspex_infer.resources import available_memory
+from haruspex_infer.session import Session
 from haruspex_infer.tiles import Blend, TilePlan, plan_tiles
 
 Progress = Callable[[int, int], None]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
 from haruspex_infer.errors import HaruspexError
 
@@ -24,7 +25,7 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     HaruspexError
         If the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = unfinished(path)
     try:
         with temporary.open("wb") as stream:
             yield stream
@@ -33,6 +34,11 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         raise HaruspexError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def unfinished(path: Path) -> Path:
+    """Return a hidden name beside a file that no other process uses, on this machine or another."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}.part")
 
 
 def prepare_folder(folder: Path) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from haruspex_infer.classes import CLASSES
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.network import METADATA_KEY
+from haruspex_infer.resources import available_cores
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
@@ -99,26 +100,6 @@ class Session:
             raise HaruspexError(
                 f"The network failed on {self.device} ({_first_line(error)}); {advice}."
             ) from error
-
-
-def available_cores() -> int:
-    """Return the CPU cores this process may use: its affinity, and the quota of its control group."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            cores = min(cores, max(1, math.ceil(int(quota) / int(period))))
-    return cores
-
-
-def available_memory() -> float:
-    """Return the bytes of memory that this process may use at most; infinite where that is not known."""
-    memory = math.inf
-    with contextlib.suppress(AttributeError, OSError, ValueError):  # Windows has no sysconf
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    with contextlib.suppress(OSError, ValueError):
-        memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    return memory
 
 
 def _gpu_number(device: str) -> int:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from haruspex_infer.classes import CLASSES
 from haruspex_infer.mapfile import Map, read_map, write_map_like
+from haruspex_infer.scheduling import ONE_PROCESS, Machines
 from haruspex_infer.structure import read_structure
 from haruspex_train.archive import write_table
 from haruspex_train.candidates import Candidate, Progress, read_kept, recorded
@@ -24,7 +25,11 @@ _VERSION = 1
 
 
 def annotate(
-    folder: Path, out: Path, manifest: Path | None = None, workers: int = 1, progress: Progress | None = None
+    folder: Path,
+    out: Path,
+    manifest: Path | None = None,
+    machines: Machines = ONE_PROCESS,
+    progress: Progress | None = None,
 ) -> list[dict[str, str]]:
     """Write the ground truth of all pairs as ``NAME_truth.mrc``, and a table of the voxels of each class.
 
@@ -40,8 +45,7 @@ def annotate(
         Folder for the volumes.
     manifest : Path, optional
         What `haruspex_train.curate` wrote; pairs that it drops are left out.
-    workers : int
-        Processes.
+    machines : Machines
     progress : callable, optional
 
     Returns
@@ -55,8 +59,8 @@ def annotate(
         If the tables cannot be read or the output not be written.
     """
     candidates = read_kept(folder, manifest)
-    work = partial(_annotated, out=out)
-    records = recorded(work, candidates, out / "records", _VERSION, workers, progress)
+    work = partial(_annotated, out=out.absolute())
+    records = recorded(work, candidates, out / "records", _VERSION, machines, progress)
     rows = [
         {
             "id": candidate.name,

@@ -1,18 +1,15 @@
 """Pairs of map and model with what the archive says of them, and records of what was done with each."""
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
+from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.files import prepare_folder, written_whole
+from haruspex_infer.scheduling import ONE_PROCESS, Machines, spread
 from haruspex_train.archive import read_table
 from haruspex_train.pairs import Pair, read_pairs
 
@@ -56,6 +53,8 @@ def read_candidates(folder: Path) -> Iterator[Candidate]:
     HaruspexError
         If the index cannot be read.
     """
+    # the processes of a cluster start in folders of their own
+    folder = folder.absolute()
     rows = {row["id"]: row for row in read_table(folder / "INDEX.tsv") if row.get("id") and row.get("split")}
     if not rows:
         raise HaruspexError(f"{folder / 'INDEX.tsv'} lists no pairs.")
@@ -94,14 +93,15 @@ def recorded(
     candidates: Sequence[Candidate],
     folder: Path,
     version: object,
-    workers: int,
+    machines: Machines = ONE_PROCESS,
     progress: Progress | None = None,
     source: Callable[[Candidate], Path] | None = None,
 ) -> list[dict[str, Any]]:
-    """Do some work on every pair once, in several processes, however often the run is killed.
+    """Do some work on every pair once, on one machine or many, however often the run is killed.
 
     What the work returns goes to a file of its own for each pair. It is believed by later runs as long as the
-    pair's files, what the index says of it, and `version` are the same.
+    pair's files, what the index says of it, and `version` are the same. A pair whose process is killed twice
+    has a fault but no file: a later run tries it again.
 
     Parameters
     ----------
@@ -113,8 +113,8 @@ def recorded(
         Where the records go.
     version : object
         Plain values; changes when the work does.
-    workers : int
-        Processes; each works on one pair at a time.
+    machines : Machines
+        Where the work is done; each process works on one pair at a time.
     progress : callable, optional
     source : callable, optional
         Gives one more file that the work depends on.
@@ -127,49 +127,44 @@ def recorded(
     Raises
     ------
     HaruspexError
-        If the records cannot be written.
+        If the records cannot be written, or the scheduler cannot be used.
     """
     prepare_folder(folder)
-    # no max_tasks_per_child: with it the pool of Python 3.11 was seen to wait forever after replacing workers
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
-        tasks = [
-            pool.submit(_once, work, candidate, folder, version, source(candidate) if source else None)
-            for candidate in candidates
-        ]
-        for done, task in enumerate(as_completed(tasks), start=1):
-            name = task.result()
-            if progress is not None:
-                progress(done, len(tasks), name)
-    return [_record(candidate, folder) for candidate in candidates]
+    inputs = {c.name: _inputs(c, version, source(c) if source else None) for c in candidates}
+    missing = {c.name: c for c in candidates if not _done(c, folder, inputs[c.name])}
+    lost = {}
+    once = partial(_once, work, folder=folder.absolute())
+    tasks = {name: (candidate, inputs[name]) for name, candidate in missing.items()}
+    for done, outcome in enumerate(spread(once, tasks, machines), start=1):
+        if outcome.fault:
+            lost[outcome.name] = {"fault": outcome.fault}
+        if progress is not None:
+            progress(len(candidates) - len(missing) + done, len(candidates), outcome.name)
+    return [lost.get(candidate.name) or _record(candidate, folder) for candidate in candidates]
 
 
-def _end_with_parent() -> None:
-    """Make a worker end when its parent is killed; it would wait for work forever."""
-    parent = parent_process()
-    if parent is not None:
-        sentinel = parent.sentinel
-        Thread(target=lambda: (wait([sentinel]), os._exit(1)), daemon=True).start()
+def _done(candidate: Candidate, folder: Path, inputs: list[object]) -> bool:
+    """Whether an earlier run's record is still true, and what it wrote still there."""
+    if not (folder / f"{candidate.name}.json").exists():
+        return False
+    record = _record(candidate, folder)
+    # through JSON, which knows no tuples
+    same = record["inputs"] == json.loads(json.dumps(inputs))
+    return same and all(Path(file).exists() for file in record.get("files", ()))
 
 
 def _once(
     work: Callable[[Candidate], dict[str, Any]],
-    candidate: Candidate,
+    task: tuple[Candidate, list[object]],
     folder: Path,
-    version: object,
-    source: Path | None,
-) -> str:
-    inputs = _inputs(candidate, version, source)
-    if (folder / f"{candidate.name}.json").exists():
-        record = _record(candidate, folder)
-        if record["inputs"] == inputs and all(Path(file).exists() for file in record.get("files", ())):
-            return candidate.name
+) -> None:
+    candidate, inputs = task
     try:
         result = work(candidate) | {"fault": ""}
     except HaruspexError as fault:
         result = {"fault": str(fault)}
     with written_whole(folder / f"{candidate.name}.json") as stream:
         stream.write(json.dumps(result | {"inputs": inputs}, indent=1).encode())
-    return candidate.name
 
 
 def _record(candidate: Candidate, folder: Path) -> dict[str, Any]:

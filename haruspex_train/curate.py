@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from haruspex_infer.scheduling import ONE_PROCESS, Machines
 from haruspex_train.archive import write_table
 from haruspex_train.candidates import Candidate, Progress, read_candidates, recorded
 from haruspex_train.homology import clusters
@@ -66,7 +67,7 @@ class Judged:
 def curate(
     folder: Path,
     out: Path,
-    workers: int = 1,
+    machines: Machines = ONE_PROCESS,
     progress: Progress | None = None,
 ) -> list[dict[str, str]]:
     """Measure and judge all pairs of a folder.
@@ -80,8 +81,7 @@ def curate(
         Folder with ``INDEX.tsv``; see `haruspex_train.pairs` and `haruspex_train.archive`.
     out : Path
         Folder for the figures and the manifest.
-    workers : int
-        Processes.
+    machines : Machines
     progress : callable, optional
 
     Returns
@@ -95,7 +95,7 @@ def curate(
         If the index cannot be read or the output not be written.
     """
     candidates = list(read_candidates(folder))
-    records = recorded(_measured, candidates, out / "figures", _VERSION, workers, progress)
+    records = recorded(_measured, candidates, out / "figures", _VERSION, machines, progress)
     rows = manifest(_judged(*both) for both in zip(candidates, records, strict=True))
     write_table(out / "MANIFEST.tsv", COLUMNS, rows)
     return rows

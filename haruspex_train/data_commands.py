@@ -1,6 +1,5 @@
 """The commands of ``haruspex`` that make ground truth out of the archives."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from haruspex_infer.errors import HaruspexError
+from haruspex_infer.scheduling import Machines
 from haruspex_train.emdb import EXCLUSIONS, Hosts, Wanted
 
 app = typer.Typer()
@@ -20,9 +20,14 @@ Pairs = Annotated[Path, typer.Argument(help="Folder of maps and models with INDE
 Manifest = Annotated[
     Path | None, typer.Option(help="MANIFEST.tsv of 'haruspex curate': pairs it drops are left out.")
 ]
-Workers = Annotated[int, typer.Option(min=1, help="Processes; each holds one map.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes, each with one map; by default as many as cores.")
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Dask scheduler, such as tcp://host:8786, whose workers do it."),
+]
 
-_CORES = os.cpu_count() or 1
 _DAY = ["%Y-%m-%d"]
 
 
@@ -85,13 +90,14 @@ def fetch(
 def curate(
     folder: Pairs,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the manifest; a run there goes on.")],
-    workers: Annotated[int, typer.Option(min=1, help="Processes; each holds one map.")] = _CORES,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Measure how well models and maps fit, and say which pairs to keep and why."""
     from haruspex_train.curate import curate as run
 
     with _progress("measuring") as progress:
-        rows = run(folder, out, workers, progress)
+        rows = run(folder, out, Machines(workers, scheduler), progress)
     kept = sum(row["verdict"] == "keep" for row in rows)
     typer.echo(f"{out / 'MANIFEST.tsv'}: {kept} of {len(rows)} pairs are kept")
 
@@ -101,13 +107,14 @@ def annotate(
     folder: Pairs,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the volumes; a run there goes on.")],
     manifest: Manifest = None,
-    workers: Workers = _CORES,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Write the ground truth of maps with models, as volumes of class numbers (-1: ignore)."""
     from haruspex_train.annotate import annotate as run
 
     with _progress("annotating") as progress:
-        rows = run(folder, out, manifest, workers, progress)
+        rows = run(folder, out, manifest, Machines(workers, scheduler), progress)
     faults = [f"{row['id']}: {row['fault']}" for row in rows if row["fault"]]
     typer.echo(f"{out}: ground truth of {len(rows) - len(faults)} of {len(rows)} maps (TRUTH.tsv)")
     if faults:
@@ -124,14 +131,16 @@ def segment(
     annotated: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Least share of a segment that is annotated.")
     ] = 0.05,
-    workers: Workers = _CORES,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Cut training segments of 70 voxels out of annotated maps."""
     from haruspex_train.segments import Rules
     from haruspex_train.store import segment as run
 
     with _progress("cutting") as progress:
-        summary = run(folder, truth, out, manifest, split, Rules(annotated=annotated), workers, progress)
+        machines = Machines(workers, scheduler)
+        summary = run(folder, truth, out, manifest, split, Rules(annotated=annotated), machines, progress)
     typer.echo(
         f"{out}: {summary['segments']} segments of {summary['entries']} maps, {summary['training']} to train "
         f"on, out of {summary['candidates']} candidates (SEGMENTS.tsv, SEGMENTS.json)"

@@ -1,7 +1,6 @@
 """A folder of training segments: one HDF5 file for each entry, and a table of all segments."""
 
 import json
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,10 +12,11 @@ from numpy.typing import NDArray
 
 from haruspex_infer.classes import CLASSES
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.files import written_whole
+from haruspex_infer.files import unfinished, written_whole
 from haruspex_infer.mapfile import read_map
 from haruspex_infer.normalise import Normaliser
 from haruspex_infer.sampling import mean_and_sigma, sample
+from haruspex_infer.scheduling import ONE_PROCESS, Machines
 from haruspex_infer.structure import read_structure
 from haruspex_train.annotate import read_truth, truth_path
 from haruspex_train.archive import read_table, write_table
@@ -43,7 +43,7 @@ def segment(
     manifest: Path | None = None,
     split: str = "train",
     rules: Rules | None = None,
-    workers: int = 1,
+    machines: Machines = ONE_PROCESS,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Cut the training segments of all pairs of one split.
@@ -66,8 +66,7 @@ def segment(
         Which pairs; those of ``test`` are never cut.
     rules : Rules, optional
         What a segment must hold; the paper's by default.
-    workers : int
-        Processes.
+    machines : Machines
     progress : callable, optional
 
     Returns
@@ -86,12 +85,12 @@ def segment(
     candidates = [one for one in read_kept(folder, manifest) if one.pair.split == split]
     if not candidates:
         raise HaruspexError(f"{folder} has no pair of the split '{split}' to cut segments from.")
-    work = partial(_segmented, truth=truth, out=out, rules=rules)
+    work = partial(_segmented, truth=truth.absolute(), out=out.absolute(), rules=rules)
     source = {candidate.name: truth_path(truth, candidate.name) for candidate in candidates}
     # other rules make other segments
     version = [_VERSION, rules.atoms, rules.level, rules.annotated]
     records = recorded(
-        work, candidates, out / "records", version, workers, progress, lambda c: source[c.name]
+        work, candidates, out / "records", version, machines, progress, lambda c: source[c.name]
     )
     rows = [row for record in records for row in record.get("segments", ())]
     write_table(out / "SEGMENTS.tsv", COLUMNS, rows)
@@ -189,7 +188,7 @@ def _write(
 ) -> None:
     shape = (len(segments), EDGE, EDGE, EDGE)
     # HDF5 writes all over its file, so it is made under another name and renamed when it is whole
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = unfinished(path)
     try:
         with h5py.File(temporary, "w") as file:
             file.attrs.update(provenance)

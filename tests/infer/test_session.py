@@ -7,7 +7,8 @@ from onnx import helper
 from toys import metadata, pointwise_probabilities, save_network
 
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.session import Session, available_cores
+from haruspex_infer.resources import available_cores
+from haruspex_infer.session import Session
 
 
 def test_it_runs_on_the_cpu(toy):

@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +13,7 @@ from peptides import HELIX, backbone, chain, document
 
 from haruspex_infer.grid import Grid
 from haruspex_infer.mapfile import Map
+from haruspex_infer.scheduling import Machines
 from haruspex_infer.structure import read_structure
 from haruspex_train.archive import read_table
 from haruspex_train.candidates import Candidate, recorded
@@ -266,7 +269,7 @@ def folder(tmp_path, helix):
 
 def test_a_folder_is_curated_and_killed_runs_go_on(folder, tmp_path):
     out = tmp_path / "out"
-    rows = {row["id"]: row for row in curate(folder, out, 1)}
+    rows = {row["id"]: row for row in curate(folder, out)}
     assert rows["GOOD"]["verdict"] == "keep"
     assert float(rows["GOOD"]["contour_inclusion"]) > 0.9
     assert "fits better 4." in rows["SHIFTED"]["reason"]
@@ -278,7 +281,7 @@ def test_a_folder_is_curated_and_killed_runs_go_on(folder, tmp_path):
     (out / "MANIFEST.tsv").unlink()
     (out / "figures" / "GOOD.json").unlink()
     (out / "figures" / ".GOOD.json.1.part").write_text("{")
-    curate(folder, out, 1)
+    curate(folder, out)
     assert (out / "MANIFEST.tsv").read_bytes() == manifest_bytes
     assert (out / "figures" / "SHIFTED.json").stat().st_mtime_ns == times["SHIFTED.json"]
 
@@ -289,15 +292,43 @@ def nothing(candidate):
 
 def test_many_pairs_are_worked_on_by_few_processes(tmp_path):
     candidates = [judged(f"EMD-{number}").candidate for number in range(60)]
-    records = recorded(nothing, candidates, tmp_path, 1, 2)
+    records = recorded(nothing, candidates, tmp_path, 1, Machines(2))
     assert [record["name"] for record in records] == [candidate.name for candidate in candidates]
+
+
+def killed_on_broken(candidate):
+    if candidate.name == "EMD-3":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"name": candidate.name}
+
+
+def test_a_pair_whose_process_is_killed_has_a_reason_and_another_chance(tmp_path):
+    candidates = [judged(f"EMD-{number}").candidate for number in range(5)]
+    records = recorded(killed_on_broken, candidates, tmp_path, 1, Machines(2))
+    assert [bool(record["fault"]) for record in records] == [False, False, False, True, False]
+    assert "killed" in records[3]["fault"]
+    assert not (tmp_path / "EMD-3.json").exists()
+    again = recorded(nothing, candidates, tmp_path, 1, Machines(2))
+    assert again[3] == {"name": "EMD-3", "fault": "", "inputs": again[3]["inputs"]}
+
+
+def test_a_cluster_makes_the_same_manifest(folder, tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    curate(folder, tmp_path / "local")
+    # names are told from here: workers have folders of their own
+    monkeypatch.chdir(tmp_path)
+    pages = {"dashboard_address": None, "worker_dashboard_address": None}
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, **pages) as cluster:
+        curate(Path("pairs"), Path("cluster"), Machines(scheduler=cluster.scheduler_address))
+    local, there = ((tmp_path / name / "MANIFEST.tsv").read_bytes() for name in ("local", "cluster"))
+    assert local == there
 
 
 def test_a_changed_model_is_measured_again(folder, tmp_path):
     out = tmp_path / "out"
-    curate(folder, out, 1)
+    curate(folder, out)
     (folder / "shifted.pdb").write_bytes((folder / "good.pdb").read_bytes())
-    rows = {row["id"]: row for row in curate(folder, out, 1)}
+    rows = {row["id"]: row for row in curate(folder, out)}
     assert rows["SHIFTED"]["verdict"] == "keep"
 
 
@@ -309,7 +340,7 @@ def test_the_archives_own_scores_are_in_the_manifest(folder, tmp_path):
     lines = (folder / "INDEX.tsv").read_text().splitlines()
     lines = [lines[0] + "\tvalidation", lines[1] + "\tvalidation.xml.gz"]
     (folder / "INDEX.tsv").write_text("\n".join(lines) + "\n")
-    (row,) = curate(folder, tmp_path / "out", 1)
+    (row,) = curate(folder, tmp_path / "out")
     assert (row["archive_inclusion"], row["archive_q"]) == ("0.910", "0.550")
 
 
@@ -325,3 +356,14 @@ def test_the_command_curates(folder, tmp_path):
     )
     assert wrong.returncode == 2
     assert "INDEX.tsv" in wrong.stderr
+
+
+def test_a_scheduler_that_is_not_there_is_one_sentence(folder, tmp_path):
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    command = [sys.executable, "-m", "haruspex_train", "curate", str(folder), "-o", str(tmp_path / "out")]
+    done = subprocess.run(
+        [*command, "--scheduler", "no address"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "No Dask scheduler answers at no address" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,217 @@
+"""The same work for many entries, on the cores of this machine or on a Dask cluster.
+
+It knows nothing of the work: a picklable function of one argument is called for every entry, and what became
+of each is handed over as it finishes. It belongs to the engine because annotating many maps wants it as much
+as curating them; Dask is imported only where the address of a scheduler is given.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait as wait_for_process
+from threading import Thread
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from haruspex_infer.errors import HaruspexError
+from haruspex_infer.resources import available_cores
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+ATTEMPTS = 2
+"""How often an entry is tried: what was the machine's fault goes away, what is the entry's comes back."""
+
+CONNECTION_SECONDS = 10
+"""Time that a scheduler has to answer."""
+
+KILLED = "given up after its process was killed each time (out of memory?)"
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Where work is done.
+
+    Attributes
+    ----------
+    workers : int or None
+        Processes on this machine; as many as there are cores to use by default.
+    scheduler : str or None
+        Address of a Dask scheduler, such as ``tcp://host:8786``, whose workers do it in place of this
+        machine. They need this package and the same files under the same paths.
+    """
+
+    workers: int | None = None
+    scheduler: str | None = None
+
+
+ONE_PROCESS = Machines(workers=1)
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[R]):
+    """What became of one entry.
+
+    Attributes
+    ----------
+    name : str
+    value : object or None
+        What the work returned; nothing where it failed.
+    fault : str
+        Why there is no value; empty where there is one.
+    """
+
+    name: str
+    value: R | None
+    fault: str = ""
+
+
+def spread(
+    work: Callable[[T], R], tasks: Mapping[str, T], machines: Machines = ONE_PROCESS
+) -> Iterator[Outcome[R]]:
+    """Call a function for every entry, each in a process that holds nothing else.
+
+    An entry whose call fails or whose process is killed is tried once more, after all others; then its
+    outcome says why it is lost. The other entries notice nothing.
+
+    Parameters
+    ----------
+    work : callable
+        Picklable, and free of effects that a second call would spoil.
+    tasks : mapping of str to object
+        Its argument for each entry.
+    machines : Machines
+
+    Yields
+    ------
+    Outcome
+        One for every entry, as they finish.
+
+    Raises
+    ------
+    HaruspexError
+        If Dask is not installed, no scheduler answers, or its workers cannot import the work.
+    """
+    if not tasks:
+        return iter(())
+    if machines.scheduler is not None:
+        return _on_cluster(work, tasks, machines.scheduler)
+    return _on_this_machine(work, tasks, min(machines.workers or available_cores(), len(tasks)))
+
+
+def _on_this_machine(work: Callable[[T], R], tasks: Mapping[str, T], workers: int) -> Iterator[Outcome[R]]:
+    # a pool for every process: when one is killed, a shared pool would lose all calls under way
+    pools = [_one_process() for _ in range(workers)]
+    idle = list(range(workers))
+    waiting = deque((name, 1) for name in tasks)
+    running: dict[Future[R], tuple[int, str, int]] = {}
+    try:
+        while waiting or running:
+            while waiting and idle:
+                slot = idle.pop()
+                name, attempt = waiting.popleft()
+                running[_submitted(pools, slot, work, tasks[name])] = (slot, name, attempt)
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                slot, name, attempt = running.pop(future)
+                idle.append(slot)
+                error = future.exception()
+                _refuse_installation(error)
+                if error is None:
+                    yield Outcome(name, future.result())
+                    continue
+                if isinstance(error, BrokenProcessPool):
+                    pools[slot].shutdown(wait=False)
+                    pools[slot] = _one_process()
+                if attempt < ATTEMPTS:
+                    waiting.append((name, attempt + 1))
+                else:
+                    yield Outcome(name, None, _reason(error))
+    finally:
+        for pool in pools:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _submitted(pools: list[ProcessPoolExecutor], slot: int, work: Callable[[T], R], task: T) -> Future[R]:
+    try:
+        return pools[slot].submit(work, task)
+    except BrokenProcessPool:  # killed while it had nothing to do
+        pools[slot] = _one_process()
+        return pools[slot].submit(work, task)
+
+
+def _one_process() -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """Make a worker end when its parent is killed; it would wait for work forever."""
+    parent = parent_process()
+    if parent is not None:
+        sentinel = parent.sentinel
+        Thread(target=lambda: (wait_for_process([sentinel]), os._exit(1)), daemon=True).start()
+
+
+def _on_cluster(work: Callable[[T], R], tasks: Mapping[str, T], address: str) -> Iterator[Outcome[R]]:
+    try:
+        from distributed import Client
+        from distributed.comm import resolve_address
+    except ImportError as fault:
+        raise HaruspexError(
+            "A scheduler needs Dask, which is not installed here: pip install distributed."
+        ) from fault
+    try:
+        # told apart first: a client with an address that is none hangs when it is thrown away
+        resolve_address(address)
+        client = Client(address, timeout=CONNECTION_SECONDS, set_as_default=False)
+    except (OSError, ValueError) as fault:
+        raise HaruspexError(
+            f"No Dask scheduler answers at {address}: start one with 'dask scheduler', workers with "
+            f"'dask worker {address} --nthreads 1', and give its address."
+        ) from fault
+    with client:
+        doubtful = {}
+        for outcome in _finished(client, work, tasks):
+            if outcome.fault == KILLED:
+                doubtful[outcome.name] = tasks[outcome.name]
+            else:
+                yield outcome
+        # a worker that is killed takes along what waits there: alone, an entry answers for itself
+        for name, task in doubtful.items():
+            yield from _finished(client, work, {name: task})
+
+
+def _finished(client: "Client", work: Callable[[T], R], tasks: Mapping[str, T]) -> Iterator[Outcome[R]]:
+    from distributed import as_completed
+
+    retries = ATTEMPTS - 1
+    names = {client.submit(work, task, pure=False, retries=retries): name for name, task in tasks.items()}
+    for future in as_completed(list(names), loop=client.loop):
+        error = future.exception()
+        _refuse_installation(error)
+        yield Outcome(names.pop(future), None if error else future.result(), _reason(error))
+        future.release()
+
+
+def _refuse_installation(error: BaseException | None) -> None:
+    """End everything where a worker lacks what it needs: no other entry would fare better."""
+    if isinstance(error, ImportError) or (isinstance(error, RuntimeError) and "deserializ" in str(error)):
+        raise HaruspexError(
+            f"The workers lack a part of the installation ({error.__cause__ or error}): "
+            "install the same version of this package there."
+        ) from error
+
+
+def _reason(error: BaseException | None) -> str:
+    if error is None:
+        return ""
+    # Dask's KilledWorker is not imported here: its name tells
+    if isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker":
+        return KILLED
+    lines = str(error).strip().splitlines()
+    return f"given up after {type(error).__name__}: {lines[0] if lines else 'no message'}"
