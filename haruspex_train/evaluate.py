@@ -1,5 +1,6 @@
 """Evaluation of a network on experimental maps with their models."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,18 +9,19 @@ from numpy.typing import NDArray
 
 from haruspex_infer.annotator import Annotator
 from haruspex_infer.classes import NUCLEOTIDE
-from haruspex_infer.files import prepare_folder
+from haruspex_infer.files import prepare_folder, written_whole
 from haruspex_infer.grid import Grid
-from haruspex_infer.mapfile import read_map
-from haruspex_infer.residues import residue_table
 from haruspex_infer.sampling import mean_and_sigma
-from haruspex_infer.structure import AMINO_ACID, OTHER_KIND, Structure, read_structure
+from haruspex_infer.structure import AMINO_ACID, Structure, read_structure
+from haruspex_train.annotations import Annotations
+from haruspex_train.breakdown import breakdown
 from haruspex_train.figures import Figures, Tally
 from haruspex_train.groundtruth import STRONG, near, voxel_truth
+from haruspex_train.judged import judge, residue_csv
 from haruspex_train.pairs import Pair, read_pairs
-from haruspex_train.scoreboard import PairScore, Scoreboard, write_scoreboard
+from haruspex_train.scoreboard import PairScore, Scoreboard
 from haruspex_train.secondary import residue_classes
-from haruspex_train.truth import REACH
+from haruspex_train.truth import IGNORE, REACH
 
 VERY_STRONG = 6.0
 """σ level of density that is certainly molecule."""
@@ -47,7 +49,8 @@ def evaluate_pairs(
     split : str
         ``val`` to choose networks by, ``test`` for the final figure only.
     out : path, optional
-        Folder for a table (TSV, Markdown) and a JSON file, named after the network and the split.
+        Folder for the results (see `write_results`) and, in ``annotations``, for the annotations: a second
+        evaluation of the same network and maps does not run the network.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     progress : callable, optional
@@ -66,18 +69,18 @@ def evaluate_pairs(
     if out is not None:
         prepare_folder(Path(out))
     annotator = Annotator(network, device)
+    annotations = Annotations(annotator, None if out is None else Path(out) / "annotations")
     scores = []
     for pair in pairs:
-        annotation = annotator.annotate(read_map(pair.map_path))
+        annotated = annotations.of(pair.map_path)
         structure = read_structure(pair.model_paths)
-        scores.append(
-            score(pair, annotation.probabilities, annotation.map.density, annotation.grid, structure)
-        )
+        map_ = annotated.map
+        scores.append(score(pair, annotated.probabilities, map_.density, map_.grid, structure))
         if progress is not None:
             progress(scores[-1])
     board = Scoreboard(annotator.contract.name, annotator.contract.version, annotator.digest, split, scores)
     if out is not None:
-        write_scoreboard(board, Path(out))
+        write_results(board, Path(out))
     return board
 
 
@@ -107,19 +110,21 @@ def score(
         If the map is constant.
     """
     classes = residue_classes(structure)
-    table = residue_table(probabilities, grid, structure, density)
-    inside = table.covered & (table.kind != OTHER_KIND)
-    resolved = inside & (table.sigma_level >= STRONG)
+    judged = judge(probabilities, density, grid, structure, classes)
     called = probabilities.argmax(axis=0) == NUCLEOTIDE.number
     mean, sigma = mean_and_sigma(density)
     foreign = (density >= mean + VERY_STRONG * sigma) & ~near(grid, structure.xyz, AWAY)
     of_protein = structure.backbone & (structure.kind[structure.residue] == AMINO_ACID)
+    truth = voxel_truth(density, grid, structure, classes)
+    dense = np.where(density >= mean + STRONG * sigma, truth, np.uint8(IGNORE))
     return PairScore(
         pair=pair,
-        has_protein=bool((table.kind == AMINO_ACID).any()),
-        resolved=Tally().add(table.probability[resolved].T, classes[resolved]).figures(),
-        residues=Tally().add(table.probability[inside].T, classes[inside]).figures(),
-        voxels=volume_figures(probabilities, voxel_truth(density, grid, structure, classes)),
+        has_protein=bool((judged.kind == AMINO_ACID).any()),
+        resolved=judged.chosen(judged.resolved).figures(),
+        residues=judged.figures(),
+        voxels=volume_figures(probabilities, truth),
+        dense_voxels=volume_figures(probabilities, dense),
+        judged=judged,
         unmodelled_nucleotide=_share(called[foreign]),
         protein_nucleotide=_share(called[near(grid, structure.xyz[of_protein], REACH)]),
     )
@@ -138,6 +143,40 @@ def volume_figures(probabilities: NDArray[np.floating], truth: NDArray[np.intege
     for z in range(len(truth)):
         tally.add(probabilities[:, z], truth[z])
     return tally.figures()
+
+
+def write_results(board: Scoreboard, folder: Path) -> list[Path]:
+    """Write an evaluation into a folder that exists.
+
+    ``NETWORK_SPLIT.tsv`` and ``.json`` hold every figure of every map, ``.md`` the table of a model card and
+    what the medians hide, ``_residues.csv`` every residue with its verdict; ``_recall.png``, ``_density.png``
+    and ``_calibration.png`` are the pictures of `haruspex_train.plots`.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    HaruspexError
+        If a file cannot be written.
+    """
+    from haruspex_train.plots import draw  # figures alone need no matplotlib
+
+    stem = f"{board.network}_{board.split}"
+    texts = {
+        f"{stem}.tsv": board.tsv(),
+        f"{stem}.md": f"{board.markdown()}\n{breakdown(board)}",
+        f"{stem}.json": json.dumps(board.as_dict(), indent=1, ensure_ascii=False) + "\n",
+        f"{stem}_residues.csv": residue_csv({s.pair.name: s.judged for s in board.scores}),
+    }
+    paths = []
+    for name, text in texts.items():
+        paths.append(folder / name)
+        with written_whole(paths[-1]) as stream:
+            stream.write(text.encode())
+    return paths + draw(board, folder / stem)
 
 
 def _share(values: NDArray[np.bool_]) -> float:

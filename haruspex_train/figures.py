@@ -30,6 +30,9 @@ class Figures:
         Expected calibration error of the winning class' probability.
     confusion : ndarray of int64, shape (4, 4)
         Cases by true class (row) and predicted class (column).
+    reliability : ndarray, shape (bins, 3)
+        Cases, sum of confidence and right answers in each bin of confidence (the winning class'
+        probability); the bins are of equal width.
     """
 
     recall: float
@@ -40,6 +43,7 @@ class Figures:
     macro_f1: float
     calibration_error: float
     confusion: NDArray[np.int64]
+    reliability: NDArray[np.float64]
 
     @property
     def cases(self) -> int:
@@ -64,6 +68,7 @@ class Figures:
             "calibration_error": _plain(self.calibration_error),
             "classes": by_class,
             "confusion": self.confusion.tolist(),
+            "reliability": [[int(n), round(c, 4), int(r)] for n, c, r in self.reliability.tolist()],
         }
 
 
@@ -72,8 +77,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.confusion = np.zeros((len(CLASS_NAMES), len(CLASS_NAMES)), np.int64)
-        self._confidence = np.zeros(CALIBRATION_BINS)
-        self._right = np.zeros(CALIBRATION_BINS)
+        self._reliability = np.zeros((CALIBRATION_BINS, 3))
 
     def add(self, probabilities: NDArray[np.floating], truth: NDArray[np.integer]) -> "Tally":
         """Count cases.
@@ -97,8 +101,14 @@ class Tally:
         np.add.at(self.confusion, (true, predicted), 1)
         confidence = chosen.max(axis=0)
         bins = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
-        self._confidence += np.bincount(bins, weights=confidence, minlength=CALIBRATION_BINS)
-        self._right += np.bincount(bins, weights=predicted == true, minlength=CALIBRATION_BINS)
+        for column, weights in enumerate((None, confidence, predicted == true)):
+            self._reliability[:, column] += np.bincount(bins, weights=weights, minlength=CALIBRATION_BINS)
+        return self
+
+    def include(self, figures: Figures) -> "Tally":
+        """Count all cases of figures again; returns itself."""
+        self.confusion += figures.confusion
+        self._reliability += figures.reliability
         return self
 
     def figures(self) -> Figures:
@@ -114,7 +124,7 @@ class Tally:
         class_precision = np.where(in_truth, _ratio(right, table.sum(axis=0)), np.nan)
         class_f1 = np.where(in_truth, _ratio(2 * right, table.sum(axis=0) + table.sum(axis=1)), np.nan)
         cases = table.sum()
-        error = np.abs(self._confidence - self._right).sum()
+        error = np.abs(self._reliability[:, 1] - self._reliability[:, 2]).sum()
         return Figures(
             recall=float(_ratio(true_positive, true_positive + false_negative)),
             precision=float(_ratio(true_positive, true_positive + false_positive)),
@@ -124,7 +134,16 @@ class Tally:
             macro_f1=float(class_f1[in_truth].mean()) if cases else np.nan,
             calibration_error=float(_ratio(error, cases)),
             confusion=table.copy(),
+            reliability=self._reliability.copy(),
         )
+
+
+def pooled(parts: Iterable[Figures]) -> Figures:
+    """Figures over the cases of several maps together."""
+    tally = Tally()
+    for part in parts:
+        tally.include(part)
+    return tally.figures()
 
 
 @dataclass(frozen=True)

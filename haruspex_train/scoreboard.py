@@ -1,14 +1,12 @@
-"""The figures of several maps beside each other, and the files that hold them."""
+"""The figures of several maps beside each other."""
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from haruspex_infer.classes import CLASSES, HELIX, NUCLEOTIDE, STRAND
-from haruspex_infer.files import written_whole
 from haruspex_train.figures import Figures, Spread, spread
+from haruspex_train.judged import JudgedResidues
 from haruspex_train.pairs import Pair
 
 RESOLUTION_LIMIT = 4.0
@@ -28,8 +26,11 @@ class PairScore:
         Over residues with a mean backbone density of at least 1 σ, as published.
     residues : Figures
         Over all residues inside the map.
-    voxels : Figures
-        Over the voxels that the ground truth does not ignore.
+    voxels, dense_voxels : Figures
+        Over the voxels that the ground truth does not ignore, and over those of them with a density of at
+        least 1 σ: solvent is most of a map, and easily told.
+    judged : JudgedResidues
+        All residues inside the map, one by one.
     unmodelled_nucleotide : float
         Share of the density above 6 σ and farther than 4 Å from the model that is called nucleotide:
         tells how RNA that the model lacks is found. Not a number where there is no such density.
@@ -42,6 +43,8 @@ class PairScore:
     resolved: Figures
     residues: Figures
     voxels: Figures
+    dense_voxels: Figures
+    judged: JudgedResidues
     unmodelled_nucleotide: float
     protein_nucleotide: float
 
@@ -63,10 +66,14 @@ COLUMNS: dict[str, Column] = {
     "voxel_strand_f1": lambda s: s.voxels.class_f1[STRAND.number],
     "voxel_nucleotide_f1": lambda s: s.voxels.class_f1[NUCLEOTIDE.number],
     "voxel_macro_f1": lambda s: s.voxels.macro_f1,
+    "voxel_calibration_error": lambda s: s.dense_voxels.calibration_error,
     "unmodelled_nucleotide": lambda s: s.unmodelled_nucleotide,
     "protein_nucleotide": lambda s: s.protein_nucleotide,
 }
-"""One number a map: residues of at least 1 σ, then ``all_`` residues, then voxels."""
+"""One number a map: residues of at least 1 σ, then ``all_`` residues, then voxels.
+
+The calibration of voxels counts those of at least 1 σ.
+"""
 
 _SHOWN = (
     "recall",
@@ -77,6 +84,7 @@ _SHOWN = (
     "macro_f1",
     "voxel_macro_f1",
     "calibration_error",
+    "voxel_calibration_error",
 )
 
 
@@ -160,6 +168,7 @@ class Scoreboard:
                     "resolved_residues": s.resolved.as_dict(),
                     "all_residues": s.residues.as_dict(),
                     "voxels": s.voxels.as_dict(),
+                    "dense_voxels": s.dense_voxels.as_dict(),
                     **_without_nan(
                         {
                             "unmodelled_nucleotide": s.unmodelled_nucleotide,
@@ -170,27 +179,6 @@ class Scoreboard:
                 for s in self.scores
             ],
         }
-
-
-def write_scoreboard(board: Scoreboard, folder: Path) -> list[Path]:
-    """Write ``NETWORK_SPLIT.tsv``, ``.md`` and ``.json`` into a folder that exists.
-
-    Raises
-    ------
-    HaruspexError
-        If a file cannot be written.
-    """
-    texts = {
-        ".tsv": board.tsv(),
-        ".md": board.markdown(),
-        ".json": json.dumps(board.as_dict(), indent=1, ensure_ascii=False) + "\n",
-    }
-    paths = []
-    for ending, text in texts.items():
-        paths.append(folder / f"{board.network}_{board.split}{ending}")
-        with written_whole(paths[-1]) as stream:
-            stream.write(text.encode())
-    return paths
 
 
 def _cell(value: float, digits: int = 3, missing: str = "–") -> str:

@@ -39,6 +39,21 @@ def test_evaluation_from_files_to_files(pairs, tmp_path):
     table = stem.with_suffix(".md").read_text(encoding="utf-8")
     assert "| EMD-1 | 3.5 | 32 | 1.000 |" in table
     assert "**median** (protein, 4 Å or better, 1 maps)" in table
+    assert "### Taken for, residues together" in table
+    names = {path.name.removeprefix("threshold_val") for path in (tmp_path / "out").iterdir()}
+    assert names == {
+        ".tsv", ".md", ".json", "_residues.csv", "_recall.png", "_density.png", "_calibration.png", "annotations",
+    }  # fmt: skip
+    residues = (tmp_path / "out" / "threshold_val_residues.csv").read_text(encoding="utf-8").splitlines()
+    assert len(residues) == 33
+
+
+def test_a_second_evaluation_writes_the_same_files(pairs, tmp_path):
+    out = tmp_path / "out"
+    evaluate_pairs(network(tmp_path / "n.onnx"), pairs, "val", out, "cpu")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    evaluate_pairs(network(tmp_path / "n.onnx"), pairs, "val", out, "cpu")
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
 def test_nucleotides_of_what_is_not_modelled(tmp_path):
