@@ -42,7 +42,8 @@ def test_evaluation_from_files_to_files(pairs, tmp_path):
     assert "### Taken for, residues together" in table
     names = {path.name.removeprefix("threshold_val") for path in (tmp_path / "out").iterdir()}
     assert names == {
-        ".tsv", ".md", ".json", "_residues.csv", "_recall.png", "_density.png", "_calibration.png", "annotations",
+        ".tsv", ".md", ".json", "_residues.csv",
+        "_recall.png", "_density.png", "_calibration.png", "annotations",
     }  # fmt: skip
     residues = (tmp_path / "out" / "threshold_val_residues.csv").read_text(encoding="utf-8").splitlines()
     assert len(residues) == 33

@@ -33,7 +33,8 @@ def test_the_table_can_be_counted_again():
     assert rows[2] == {
         "map": "EMD-1", "chain": "A", "number": "3", "insertion": "", "residue": "ALA",
         "truth": "strand", "predicted": "helix", "other": "0.100", "helix": "0.700", "strand": "0.100",
-        "nucleotide": "0.100", "sigma_level": "2.000", "b_factor": "30.000", "counted": "yes", "verdict": "FP",
+        "nucleotide": "0.100", "sigma_level": "2.000", "b_factor": "30.000",
+        "counted": "yes", "verdict": "FP",
     }  # fmt: skip
     assert rows[-1]["sigma_level"] == ""
     counted = [row for row in rows if row["counted"] == "yes"]
