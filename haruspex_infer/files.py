@@ -9,6 +9,11 @@ from uuid import uuid4
 
 from haruspex_infer.errors import HaruspexError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
@@ -59,6 +64,36 @@ def prepare_folder(folder: Path) -> None:
             f"The output folder {folder} cannot be written to ({error.strerror or error}); "
             "choose another with -o."
         ) from error
+
+
+@contextmanager
+def sole_use(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder; a run that ends, however it ends, leaves it free.
+
+    Where the system or the file system has no locks (Windows, some network disks), nobody is kept out.
+
+    Raises
+    ------
+    HaruspexError
+        If another run uses the folder.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise HaruspexError(
+            f"Another run writes to {folder}; wait for its end or choose another folder with -o."
+        ) from error
+    except OSError:
+        pass  # this file system has no locks
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def quoted(path: str) -> str:

@@ -16,6 +16,10 @@ class Draw:
         self.device = device
         self.generator = torch.Generator(device).manual_seed(seed)
 
+    def restart(self, seed: int) -> None:
+        """Begin another stream of numbers."""
+        self.generator.manual_seed(seed)
+
     def uniform(self, *shape: int, low: float | Tensor = 0.0, high: float | Tensor = 1.0) -> Tensor:
         """Return uniform numbers in [low, high)."""
         unit = torch.rand(*shape, generator=self.generator, device=self.device)

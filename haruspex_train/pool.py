@@ -5,7 +5,11 @@ import itertools
 import torch
 from torch import Tensor
 
+from haruspex_train.chance import seed_of
 from haruspex_train.simulate import Simulator
+
+TURNS = 8
+"""Rotations drawn for a batch: one for each part would be many small kernels."""
 
 
 def proper_rotations() -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -38,38 +42,71 @@ class SegmentPool:
     The paper cuts a random part of a stored segment at each step and turns it by one of 24 rotations
     (Methods, Generation of training segments); here the segments themselves are new as well.
 
+    Segments lie in lanes of equal size, and every batch takes equally many from each, so that several
+    processes can hold a few lanes each and together do what one does with all of them. What a batch and a
+    chunk of segments hold follows from the seed and their numbers alone: a pool that begins at a later step
+    is what it would have become.
+
     Parameters
     ----------
     simulator : Simulator
         Where segments come from.
     size : int
-        Segments in the pool.
+        Segments in the pool, of all processes.
     fresh : int
-        Segments replaced for every batch, on average.
+        Segments replaced for every batch, on average, of all processes.
     chunk : int
-        Segments simulated at a time, at most `size`: more use the device better.
+        Segments simulated at a time, at most those of a lane: more use the device better.
     seed : int
-        Seed of the choice of segments, parts and rotations.
+        Seed of segments and of the choice of segments, parts and rotations.
+    lanes : int
+        Number of lanes, a divisor of `TURNS`.
+    own : range, optional
+        The lanes of this process; all by default.
+    step : int
+        Batches that were drawn before.
     """
 
-    def __init__(self, simulator: Simulator, size: int, fresh: int, chunk: int, seed: int) -> None:
+    def __init__(
+        self,
+        simulator: Simulator,
+        size: int,
+        fresh: int,
+        chunk: int,
+        seed: int,
+        lanes: int = 1,
+        own: range | None = None,
+        step: int = 0,
+    ) -> None:
+        self.simulator, self.fresh, self.seed, self.step = simulator, fresh, seed, step
+        self.lanes, self.own = lanes, range(lanes) if own is None else own
+        self.lane_size = -(-size // lanes)
         # a segment written twice at once could get the density of one crop and the labels of another
-        self.simulator, self.fresh, self.chunk = simulator, fresh, min(chunk, size)
-        self.generator = torch.Generator().manual_seed(seed)
-        edge, device = simulator.edge, simulator.device
-        self.density = torch.empty(size, edge, edge, edge, dtype=torch.float16, device=device)
-        self.labels = torch.empty(size, edge, edge, edge, dtype=torch.uint8, device=device)
-        self._next, self._owed = 0, 0
-        for _ in range(0, size, self.chunk):
-            self._renew(self.chunk)
+        self.chunk = min(chunk, self.lane_size)
+        edge, device, held = simulator.edge, simulator.device, self.lane_size * len(self.own)
+        self.density = torch.empty(held, edge, edge, edge, dtype=torch.float16, device=device)
+        self.labels = torch.empty(held, edge, edge, edge, dtype=torch.uint8, device=device)
+        self._rounds_to_fill = -(-self.lane_size // self.chunk)
+        self._round = self._rounds_due() - self._rounds_to_fill
+        self._catch_up()
 
-    def _renew(self, n: int) -> None:
-        """Replace the oldest `n` segments."""
-        crops = self.simulator.batch(n)
-        at = (torch.arange(n) + self._next).remainder(len(self.density)).to(self.density.device)
-        self.density[at] = crops.density.half()
-        self.labels[at] = crops.labels
-        self._next = (self._next + n) % len(self.density)
+    def _rounds_due(self) -> int:
+        return self._rounds_to_fill + self.step * self.fresh // (self.chunk * self.lanes)
+
+    def _catch_up(self) -> None:
+        while self._round < self._rounds_due():
+            self._renew(self._round)
+            self._round += 1
+
+    def _renew(self, number: int) -> None:
+        """Replace the oldest chunk of every lane."""
+        for place, lane in enumerate(self.own):
+            self.simulator.restart(seed_of(self.seed, "segments", number, lane))
+            crops = self.simulator.batch(self.chunk)
+            at = (torch.arange(self.chunk) + number * self.chunk).remainder(self.lane_size)
+            at = (at + place * self.lane_size).to(self.density.device)
+            self.density[at] = crops.density.half()
+            self.labels[at] = crops.labels
 
     def batch(self, n: int, edge: int) -> tuple[Tensor, Tensor]:
         """Cut random parts.
@@ -77,29 +114,34 @@ class SegmentPool:
         Parameters
         ----------
         n : int
-            Number of parts.
+            Number of parts, of all processes; a multiple of the number of lanes.
         edge : int
             Edge of each part, voxels; at most that of the segments.
 
         Returns
         -------
-        density : Tensor (n, 1, edge, edge, edge), float32
-        labels : Tensor (n, edge, edge, edge), uint8
+        density : Tensor (m, 1, edge, edge, edge), float32
+            The `m` parts from the lanes of this process.
+        labels : Tensor (m, edge, edge, edge), uint8
         """
-        self._owed += self.fresh
-        while self._owed >= self.chunk:
-            self._renew(self.chunk)
-            self._owed -= self.chunk
-        size, edge_pool = self.density.shape[0], self.density.shape[-1]
-        chosen = torch.randperm(size, generator=self.generator)[:n, None, None, None]
-        corner = torch.randint(edge_pool - edge + 1, (3, n, 1), generator=self.generator)
-        z, y, x = corner + torch.arange(edge)
-        places = (chosen, z[:, :, None, None], y[:, None, :, None], x[:, None, None, :])
+        self.step += 1
+        self._catch_up()
+        # all processes draw all numbers and keep those of their lanes
+        draw = torch.Generator().manual_seed(seed_of(self.seed, "batch", self.step))
+        each, turns = n // self.lanes, TURNS // self.lanes
+        picks = [torch.randperm(self.lane_size, generator=draw)[:each] for _ in range(self.lanes)]
+        corner = torch.randint(self.density.shape[-1] - edge + 1, (3, self.lanes, each, 1), generator=draw)
+        turn = torch.randint(len(ROTATIONS), (self.lanes, turns), generator=draw)
+        mine = slice(self.own.start, self.own.stop)
+        segment = (torch.stack(picks[mine]) + torch.arange(len(self.own))[:, None] * self.lane_size).view(
+            -1, 1, 1, 1
+        )
+        z, y, x = corner[:, mine].flatten(1, 2) + torch.arange(edge)
+        places = (segment, z[:, :, None, None], y[:, None, :, None], x[:, None, None, :])
         part = tuple(t.to(self.density.device, non_blocking=True) for t in places)
         density, labels = self.density[part][:, None].float(), self.labels[part]
-        # a rotation for every eighth of the batch: one for each part would be many small kernels
         turned = []
-        for d, t in zip(density.chunk(8), labels.chunk(8), strict=True):
-            turn = int(torch.randint(len(ROTATIONS), (1,), generator=self.generator))
-            turned.append((rotate(d, turn), rotate(t, turn)))
+        for lane, d, t in zip(turn[mine].tolist(), density.split(each), labels.split(each), strict=True):
+            for number, some, of_some in zip(lane, d.chunk(turns), t.chunk(turns), strict=False):
+                turned.append((rotate(some, number), rotate(of_some, number)))
         return torch.cat([d for d, _ in turned]), torch.cat([t for _, t in turned])

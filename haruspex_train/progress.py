@@ -1,13 +1,15 @@
 """What a training run leaves on disk: log, checkpoint and weights; and the average of its weights."""
 
 import copy
+import io
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from haruspex_infer.errors import HaruspexError
+from haruspex_infer.files import written_whole
 from haruspex_train.configuration import Configuration
 from haruspex_train.library import TrainingAtoms
 
@@ -53,6 +55,8 @@ class Progress:
         Steps done.
     seconds : float
         Time spent on them.
+    losses : list of Tensor
+        Losses of the steps since the last row of the log.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class Progress:
         self.checkpoint_file = folder / "checkpoint.pt"
         self.weights_file = folder / "weights.pt"
         self.step, self.seconds = 0, 0.0
+        self.losses: list[Tensor] = []
         self._configuration, self._library = configuration, library
         self._network, self._average, self._optimiser = network, average, optimiser
 
@@ -81,6 +86,10 @@ class Progress:
         if not self.checkpoint_file.exists():
             return
         state = _read(self.checkpoint_file, device, "a checkpoint of a training run")
+        if not {"losses", "configuration", "digest"} <= state.keys():
+            raise HaruspexError(
+                f"{self.checkpoint_file} is of another version of this program; give another folder."
+            )
         if state["configuration"] != self._configuration.as_dict() or state["digest"] != self._library.digest:
             raise HaruspexError(
                 f"{self.checkpoint_file} belongs to another configuration or other training data; "
@@ -90,7 +99,7 @@ class Progress:
         self._average.network.load_state_dict(state["average"])
         self._average.steps = state["step"]
         self._optimiser.load_state_dict(state["optimiser"])
-        self.step, self.seconds = state["step"], state["seconds"]
+        self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
 
     def save(self, snapshot: bool = False) -> None:
         """Write both files, and on request a copy of the weights that later steps leave alone."""
@@ -110,6 +119,7 @@ class Progress:
             "network": self._network.state_dict(),
             "average": average,
             "optimiser": self._optimiser.state_dict(),
+            "losses": self.losses,
         }
         write_state(about | state, self.checkpoint_file)
 
@@ -182,7 +192,15 @@ def _read(path: Path, device: torch.device, what: str) -> dict[str, Any]:
 
 
 def write_state(state: dict[str, Any], path: Path) -> None:
-    """Write what PyTorch can keep, under a temporary name first."""
-    temporary = path.with_suffix(".partial")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    """Write what PyTorch can keep, whole or not at all.
+
+    Raises
+    ------
+    HaruspexError
+        If the file cannot be written.
+    """
+    # to memory first: PyTorch tells of a full disk in many ways, a file in one
+    packed = io.BytesIO()
+    torch.save(state, packed)
+    with written_whole(path) as stream:
+        stream.write(packed.getbuffer())

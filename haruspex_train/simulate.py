@@ -80,6 +80,10 @@ class Simulator:
         self._process = Processing(self.source, self.depositor, self.draw, self.settings)
         self._class_weights = torch.tensor(self.settings.class_weights, device=device)
 
+    def restart(self, seed: int) -> None:
+        """Draw the crops that follow from another seed."""
+        self.draw.restart(seed)
+
     @torch.no_grad()
     def batch(self, n: int, resolution: float | None = None) -> Crops:
         """Simulate `n` crops, at one resolution (Å) if it is given."""

@@ -1,9 +1,10 @@
-"""Training of a network on simulated segments: one process, one device, one loop."""
+"""Training of a network on simulated segments: one loop, in one process or several."""
 
 import math
 import re
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.files import prepare_folder
+from haruspex_infer.files import prepare_folder, sole_use
 from haruspex_train.configuration import Configuration
 from haruspex_train.library import load_training_atoms
 from haruspex_train.losses import cross_entropy, focal_and_dice
 from haruspex_train.networks import NETWORKS
+from haruspex_train.parallel import ALONE, Processes, device_name, processes
 from haruspex_train.pool import SegmentPool
 from haruspex_train.progress import Log, MovingAverage, Progress, read_weights
 from haruspex_train.simulate import Simulator
+from haruspex_train.truth import IGNORE
 from haruspex_train.validation import HeldOut
 
 SIMULATED_AT_ONCE = 64
@@ -46,7 +49,9 @@ def train(
 
     Writes into `out`: ``log.tsv`` (step, seconds, learning rate, losses, validation figures),
     ``checkpoint.pt`` (to go on from), ``weights.pt`` (the network, float16) and ``weights-STEP.pt`` on the
-    way (what `haruspex_train.merge` takes the mean of).
+    way (what `haruspex_train.merge` takes the mean of). A run that was stopped at any moment goes on to the
+    same weights as one that never was: bit by bit on a CPU, up to the order of sums on a GPU. Under torchrun
+    the processes share each batch (`haruspex_train.parallel`).
 
     Parameters
     ----------
@@ -71,12 +76,26 @@ def train(
     Raises
     ------
     HaruspexError
-        If the device is absent, the folder cannot be written to or holds a run of another configuration, the
-        weights to start from do not fit, or the loss is no longer a number.
+        If the device is absent, the folder cannot be written to, is in use or holds a run of another
+        configuration, the weights to start from do not fit, or the loss is no longer a number.
     """
-    where = training_device(device)
-    schedule = schedule or Schedule()
+    where = training_device(device_name(device))
+    if where.type == "cuda":
+        torch.cuda.set_device(where)
     prepare_folder(out)
+    with processes(where) as together, sole_use(out) if together.first else nullcontext():
+        return _train(configuration, atoms, out, where, together, start_from, schedule or Schedule())
+
+
+def _train(
+    configuration: Configuration,
+    atoms: Path,
+    out: Path,
+    where: torch.device,
+    together: Processes,
+    start_from: Path | None,
+    schedule: Schedule,
+) -> Path:
     torch.manual_seed(configuration.seed)
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
@@ -85,6 +104,7 @@ def train(
     network = NETWORKS[configuration.network](**configuration.network_options).to(where)
     if start_from is not None:
         _start_from(network, start_from, where)
+    together.share_statistics(network)
     network.channels_last()
     average = MovingAverage(network, configuration.ema)
     optimiser = torch.optim.AdamW(
@@ -99,27 +119,32 @@ def train(
     progress = Progress(out, configuration, library, network, average, optimiser)
     progress.resume(where)
 
-    # another seed after a resume: the crops drawn before are not drawn again
-    seed = configuration.seed + progress.step
+    seed = configuration.seed
     simulator = Simulator(library, configuration.segment, where, seed, configuration.simulation)
-    pool = SegmentPool(simulator, configuration.pool, configuration.fresh, SIMULATED_AT_ONCE, seed)
-    held_out = HeldOut(load_training_atoms(atoms, "val"), configuration, where)
+    lanes, own = together.lanes(configuration.batch)
+    pool = SegmentPool(
+        simulator, configuration.pool, configuration.fresh, SIMULATED_AT_ONCE, seed, lanes, own, progress.step
+    )
+    held_out = HeldOut(load_training_atoms(atoms, "val"), configuration, where) if together.first else None
     compiled: Callable[[Tensor], Tensor] = torch.compile(network) if where.type == "cuda" else network
     weights = torch.tensor(configuration.weights, device=where)
-    log = Log(out / "log.tsv", progress.step)
+    log = Log(out / "log.tsv", progress.step) if together.first else None
     parameters = sum(p.numel() for p in network.parameters())
-    print(f"{configuration.name}: {parameters:,} parameters, {len(library.ids)} models, step {progress.step}")
+    if together.first:
+        size = f"{parameters:,} parameters, {len(library.ids)} models"
+        print(f"{configuration.name}: {size}, step {progress.step}")
 
-    losses: list[Tensor] = []
+    losses = progress.losses
     began, saved = time.perf_counter() - progress.seconds, time.perf_counter()
     while progress.step < configuration.steps:
         rate = learning_rate(configuration, progress.step)
         for group in optimiser.param_groups:
             group["lr"] = rate
         density, labels = pool.batch(configuration.batch, configuration.crop)
-        loss = loss_of(configuration, compiled, density, labels, weights)
+        loss = loss_of(configuration, compiled, density, labels, weights, together)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        together.average_gradients(network)
         if configuration.clip:
             nn.utils.clip_grad_norm_(network.parameters(), configuration.clip)
         optimiser.step()
@@ -130,7 +155,7 @@ def train(
         last = progress.step == configuration.steps
         if progress.step % schedule.log_every == 0 or last:
             progress.seconds = time.perf_counter() - began
-            mean = float(torch.stack(losses).mean())
+            mean = float(together.mean(torch.stack(losses).mean()))
             losses.clear()
             if not math.isfinite(mean):
                 raise HaruspexError(
@@ -138,11 +163,13 @@ def train(
                     f"lower learning rate, with --start-from {progress.weights_file} if it exists."
                 )
             row = {"step": progress.step, "seconds": progress.seconds, "learning_rate": rate, "loss": mean}
-            if progress.step % schedule.validate_every == 0 or last:
+            if held_out and (progress.step % schedule.validate_every == 0 or last):
                 row |= held_out.figures(average.network)
-            log.write(row)
+            if log:
+                log.write(row)
         snapshot = progress.step % schedule.snapshot_every == 0
-        if last or snapshot or time.perf_counter() - saved > 60 * schedule.checkpoint_minutes:
+        due = last or snapshot or time.perf_counter() - saved > 60 * schedule.checkpoint_minutes
+        if together.first and due:
             progress.save(snapshot)
             saved = time.perf_counter()
     return progress.weights_file
@@ -183,16 +210,19 @@ def loss_of(
     density: Tensor,
     labels: Tensor,
     weights: Tensor,
+    together: Processes = ALONE,
 ) -> Tensor:
-    """Loss of one batch; a network that sees only the centre is judged there."""
+    """Loss of a batch or a process's share of it; a network that sees only the centre is judged there."""
     with torch.autocast(density.device.type, torch.bfloat16, enabled=density.is_cuda):
         logits = network(density.contiguous(memory_format=torch.channels_last_3d))
     cut = (labels.shape[-1] - logits.shape[-1]) // 2
     if cut:
         labels = labels[:, cut:-cut, cut:-cut, cut:-cut]
     if configuration.loss == "focal_and_dice":
-        return focal_and_dice(logits, labels, weights, configuration.core)
-    return cross_entropy(logits, labels, weights, configuration.core, configuration.true_negative)
+        loss = focal_and_dice(logits, labels, weights, configuration.core)
+    else:
+        loss = cross_entropy(logits, labels, weights, configuration.core, configuration.true_negative)
+    return loss * together.share((labels != IGNORE).sum())
 
 
 def _start_from(network: nn.Module, weights: Path, device: torch.device) -> None:

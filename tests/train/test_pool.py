@@ -19,6 +19,9 @@ class Counted:
     def __init__(self):
         self.made = 0
 
+    def restart(self, seed):
+        pass
+
     def batch(self, n):
         number = torch.arange(self.made, self.made + n)[:, None, None, None]
         place = torch.arange(EDGE**3).view(EDGE, EDGE, EDGE)

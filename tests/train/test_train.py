@@ -2,10 +2,6 @@
 
 import csv
 import itertools
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -145,43 +141,6 @@ def test_weights_to_start_from(training_file, tmp_path):
     for absent in (tmp_path / "absent.pt", training_file):
         with pytest.raises(HaruspexError, match="cannot be read as weights"):
             train(TINY, training_file, tmp_path / "d", "cpu", absent)
-
-
-def test_a_killed_run_leaves_files_to_go_on_from(training_file, tmp_path, monkeypatch):
-    code = (
-        "import sys, pathlib\n"
-        "sys.path[:0] = sys.argv[3:]\n"
-        "from test_train import TINY\n"
-        "from dataclasses import replace\n"
-        "from haruspex_train.train import Schedule, train\n"
-        "often = Schedule(log_every=1, validate_every=10**6, checkpoint_minutes=0)\n"
-        "atoms, run = map(pathlib.Path, sys.argv[1:3])\n"
-        "train(replace(TINY, steps=10**6), atoms, run, 'cpu', None, often)\n"
-    )
-    run = tmp_path / "run"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(training_file), str(run), *sys.path],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    try:
-        # the line after the one that announces the run tells of a step; kill a few steps later
-        for line in process.stdout:
-            if line.startswith("step 5 "):
-                break
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    state = torch.load(run / "checkpoint.pt")
-    assert state["step"] >= 4
-    _, about = load_network(run / "weights.pt")
-    assert about["step"] in (state["step"], state["step"] + 1)
-    stop_at(state["step"] + 3, monkeypatch)
-    with pytest.raises(KeyboardInterrupt):
-        train(replace(TINY, steps=10**6), training_file, run, "cpu", schedule=Schedule(log_every=1))
-    steps = [int(row["step"]) for row in rows(run)]
-    assert steps == list(range(1, state["step"] + 4))
 
 
 def test_the_log_drops_rows_that_will_be_written_again(tmp_path):
