@@ -60,12 +60,9 @@ def main() -> None:
     options = parser.parse_args()
     batch = load_configuration(options.configuration).batch
     device = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
-    print(
-        f"{options.configuration}, batch {batch}, {options.steps} steps, {device}, PyTorch {torch.__version__}"
-    )
-    print(
-        "processes  steps/s  first loss  last loss  val_loss  largest difference of the loss from the first"
-    )
+    what = f"{options.configuration}, batch {batch}, {options.steps} steps"
+    print(f"{what}, {device}, PyTorch {torch.__version__}")
+    print("processes  steps/s  first loss  last loss  val_loss  largest difference of a loss from the first")
     first: list[dict[str, float]] = []
     counts = [options.gpus[0], *options.gpus]
     for number, count in enumerate(counts):
