@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from haruspex_infer.classes import CLASSES
 from haruspex_infer.mapfile import Map, read_map, write_map_like
 from haruspex_infer.scheduling import ONE_PROCESS, Machines
-from haruspex_infer.structure import read_structure
 from haruspex_train.archive import write_table
 from haruspex_train.candidates import Candidate, Progress, read_kept, recorded
+from haruspex_train.copies import read_model
 from haruspex_train.groundtruth import voxel_truth
 from haruspex_train.secondary import residue_classes
 from haruspex_train.truth import IGNORE
@@ -21,7 +21,7 @@ from haruspex_train.working import working_grid, working_labels
 COLUMNS = ("id", "split", *(label.name for label in CLASSES), "ignored", "fault")
 
 # a change of the rules makes old volumes void
-_VERSION = 1
+_VERSION = 2
 
 
 def annotate(
@@ -92,7 +92,7 @@ def read_truth(path: Path) -> NDArray[np.uint8]:
 
 def _annotated(candidate: Candidate, out: Path) -> dict[str, Any]:
     density_map = read_map(candidate.pair.map_path)
-    structure = read_structure(candidate.pair.model_paths)
+    structure = read_model(candidate.pair.model_paths, density_map).structure
     own = voxel_truth(density_map.density, density_map.grid, structure, residue_classes(structure))
     truth = working_labels(own, density_map.grid, IGNORE)
     grid = working_grid(density_map.grid)

@@ -7,17 +7,24 @@ or mirrored; no ``test`` pair had a say.
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from haruspex_infer.files import written_whole
+from haruspex_infer.mapfile import read_map
 from haruspex_infer.scheduling import ONE_PROCESS, Machines
 from haruspex_train.archive import write_table
 from haruspex_train.candidates import Candidate, Progress, read_candidates, recorded
+from haruspex_train.copies import read_model
+from haruspex_train.gallery import write_gallery
 from haruspex_train.homology import clusters
-from haruspex_train.measure import Measures, measure
+from haruspex_train.measure import Measures, archive_scores, measure_fit, sequences
+from haruspex_train.secondary import residue_classes
+from haruspex_train.slices import central_slices
 
 LEAST_IN_MAP = 0.9
 """Share of the backbone that lies in the map."""
@@ -51,7 +58,7 @@ COLUMNS = (
 )  # fmt: skip
 
 # a change of the measuring makes old figures void
-_VERSION = 3
+_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ def curate(
     """Measure and judge all pairs of a folder.
 
     The figures of every pair go to a file of their own, and those of a run that was killed are used again;
-    at the end ``MANIFEST.tsv`` has every figure, the verdict and the reasons.
+    at the end ``MANIFEST.tsv`` has every figure, the verdict and the reasons; ``gallery.html`` shows them.
 
     Parameters
     ----------
@@ -95,10 +102,17 @@ def curate(
         If the index cannot be read or the output not be written.
     """
     candidates = list(read_candidates(folder))
-    records = recorded(_measured, candidates, out / "figures", _VERSION, machines, progress)
+    work = partial(_measured, out=out.absolute())
+    records = recorded(work, candidates, out / "figures", _VERSION, machines, progress)
     rows = manifest(_judged(*both) for both in zip(candidates, records, strict=True))
     write_table(out / "MANIFEST.tsv", COLUMNS, rows)
+    write_gallery(out / "gallery.html", rows, lambda name: picture_path(out, name))
     return rows
+
+
+def picture_path(out: Path, name: str) -> Path:
+    """Where the slices of an entry lie."""
+    return out / "figures" / f"{name}.webp"
 
 
 def manifest(judged: Iterable[Judged]) -> list[dict[str, str]]:
@@ -177,9 +191,27 @@ def _same_authors(one: Judged, other: Judged) -> bool:
     return bool(a | b) and len(a & b) / len(a | b) >= SAME_AUTHORS
 
 
-def _measured(candidate: Candidate) -> dict[str, Any]:
-    measures, sequences = measure(candidate.pair, candidate.contour, candidate.validation)
-    return {"measures": asdict(measures), "sequences": sequences}
+def _measured(candidate: Candidate, out: Path) -> dict[str, Any]:
+    inclusion, q_score = archive_scores(candidate.validation)
+    density_map = read_map(candidate.pair.map_path)
+    model = read_model(candidate.pair.model_paths, density_map)
+    classes = residue_classes(model.structure)
+    fit = measure_fit(density_map, model.structure, classes, candidate.pair.resolution, candidate.contour)
+    measures = replace(
+        fit,
+        archive_inclusion=inclusion,
+        archive_q=q_score,
+        copies=model.copies,
+        copies_refused=model.refused,
+    )
+    picture = picture_path(out, candidate.name)
+    with written_whole(picture) as stream:
+        stream.write(central_slices(density_map, model.structure, classes))
+    return {
+        "files": [str(picture)],
+        "measures": asdict(measures),
+        "sequences": sequences(model.structure),
+    }
 
 
 def _judged(candidate: Candidate, record: dict[str, Any]) -> Judged:

@@ -2,7 +2,7 @@
 
 import gzip
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 
 from haruspex_infer.classes import HELIX, NUCLEOTIDE, STRAND
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.mapfile import Map, read_map
+from haruspex_infer.mapfile import Map
 from haruspex_infer.sampling import mean_and_sigma, sample
-from haruspex_infer.structure import AMINO_ACID, Structure, read_structure
+from haruspex_infer.structure import AMINO_ACID, Structure
 from haruspex_train.fit import around, contrast, correlation, displacement, model_density
 from haruspex_train.groundtruth import MODELLED_REACH, STRONG, near
 from haruspex_train.hand import branches, hand, helix_axes, preference
-from haruspex_train.pairs import Pair
-from haruspex_train.secondary import residue_classes
 from haruspex_train.truth import REACH
 
 DENSE = 3.0
@@ -61,6 +59,8 @@ class Measures:
         The same of the whole map.
     helix_hand, side_hand : float
         Mean preference for the right hand over its standard error: of helices, of side chains and bases.
+    copies, copies_refused : int
+        Copies that the model lists as operators: those that the density supports, and the others.
     """
 
     helix: int
@@ -81,38 +81,8 @@ class Measures:
     explained: float = _NAN
     helix_hand: float = _NAN
     side_hand: float = _NAN
-
-
-def measure(
-    pair: Pair, contour: float | None = None, validation: Path | None = None
-) -> tuple[Measures, list[str]]:
-    """Measure one pair.
-
-    Parameters
-    ----------
-    pair : Pair
-    contour : float, optional
-        Recommended contour, in the map's units.
-    validation : Path, optional
-        The archive's validation data (XML, gzipped).
-
-    Returns
-    -------
-    Measures
-    list of str
-        Sequences of the protein chains.
-
-    Raises
-    ------
-    HaruspexError
-        If a file cannot be read, or the map is constant.
-    """
-    structure = read_structure(pair.model_paths)
-    inclusion, q_score = _validated(validation)
-    measures = measure_fit(
-        read_map(pair.map_path), structure, residue_classes(structure), pair.resolution, contour
-    )
-    return replace(measures, archive_inclusion=inclusion, archive_q=q_score), sequences(structure)
+    copies: int = 0
+    copies_refused: int = 0
 
 
 def measure_fit(
@@ -187,8 +157,19 @@ def sequences(structure: Structure) -> list[str]:
     return sorted(found - {""})
 
 
-def _validated(path: Path | None) -> tuple[float, float]:
-    """Backbone inclusion and Q-score of the archive's validation, where it gives them."""
+def archive_scores(path: Path | None) -> tuple[float, float]:
+    """Return backbone inclusion and Q-score of the archive's validation, where it gives them.
+
+    Parameters
+    ----------
+    path : Path or None
+        The validation data (XML, gzipped).
+
+    Raises
+    ------
+    HaruspexError
+        If they cannot be read.
+    """
     if path is None:
         return _NAN, _NAN
     try:

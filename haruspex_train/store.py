@@ -17,10 +17,10 @@ from haruspex_infer.mapfile import read_map
 from haruspex_infer.normalise import Normaliser
 from haruspex_infer.sampling import mean_and_sigma, sample
 from haruspex_infer.scheduling import ONE_PROCESS, Machines
-from haruspex_infer.structure import read_structure
 from haruspex_train.annotate import read_truth, truth_path
 from haruspex_train.archive import read_table, write_table
 from haruspex_train.candidates import Candidate, Progress, read_kept, recorded
+from haruspex_train.copies import read_model
 from haruspex_train.segments import EDGE, Rules, Segment, corners, cut, held_out, measure_segment
 from haruspex_train.truth import IGNORE
 from haruspex_train.working import working_density, working_grid
@@ -33,7 +33,7 @@ COLUMNS = (
 grid), what it is for (``train`` or ``held out``) and what it holds."""
 
 # a change of the sampling makes old segments void
-_VERSION = 1
+_VERSION = 2
 
 
 def segment(
@@ -149,7 +149,7 @@ def _segmented(candidate: Candidate, truth: Path, out: Path, rules: Rules) -> di
             f"{candidate.name} has no ground truth in {truth}: run 'haruspex annotate' first."
         )
     density_map = read_map(candidate.pair.map_path)
-    structure = read_structure(candidate.pair.model_paths)
+    structure = read_model(candidate.pair.model_paths, density_map).structure
     grid, labels = working_grid(density_map.grid), read_truth(path)
     if labels.shape != grid.shape:
         raise HaruspexError(f"{path} does not belong to {candidate.pair.map_path}: its shape differs.")
