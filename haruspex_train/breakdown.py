@@ -82,6 +82,7 @@ def reliability_table(figures: Figures) -> str:
             span = f"{k / bins:.2f}–{(k + 1) / bins:.2f}"
             lines.append(f"| {span} | {int(cases):,} | {mean:.3f} | {share:.3f} |")
     lines.append(f"| **expected calibration error** | | | {_number(figures.calibration_error)} |")
+    lines.append(f"| of a perfect calibration, by chance | | | {_number(figures.calibration_floor)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -80,6 +80,29 @@ def export(
 
 
 @app.command()
+def calibrate(
+    network: Annotated[str, typer.Argument(help="Name of a network that ships, or an ONNX file.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of maps and models with INDEX.tsv; val is used.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.onnx", help="Network to write.")],
+    class_odds: Annotated[
+        bool, typer.Option("--class-odds", help="Fit odds of the classes too: moves recall and precision.")
+    ] = False,
+    annotations: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder that keeps annotations, as evaluate does.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where the network runs.")
+    ] = "auto",
+) -> None:
+    """Correct a network's probabilities by maps it was not trained on; prints what that does to each."""
+    from haruspex_train.calibrate import calibrate as run
+
+    result = run(network, folder, out, class_odds, device, annotations)
+    typer.echo(result.markdown(), nl=False)
+    typer.echo(f"{out} written" if result.helps else "No gain on maps left out of the fit: nothing written")
+
+
+@app.command()
 def evaluate(
     network: Annotated[str, typer.Argument(help="Name of a network that ships, or an ONNX file.")],
     folder: Annotated[Path, typer.Argument(help="Folder of maps and models with INDEX.tsv.")],

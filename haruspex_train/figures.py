@@ -50,6 +50,17 @@ class Figures:
         """Number of residues or voxels."""
         return int(self.confusion.sum())
 
+    @property
+    def calibration_floor(self) -> float:
+        """Calibration error to expect of perfectly calibrated probabilities with so few cases.
+
+        The right answers of a bin then scatter binomially about the sum of confidence.
+        """
+        cases, confidence, _ = self.reliability.T
+        mean = np.divide(confidence, cases, out=np.zeros_like(cases), where=cases > 0)
+        scatter = np.sqrt(2 / np.pi * cases * mean * (1 - mean)).sum()
+        return float(_ratio(scatter, cases.sum()))
+
     def as_dict(self) -> dict[str, object]:
         """Plain values for JSON; what is not a number becomes None."""
         by_class = {
@@ -66,6 +77,7 @@ class Figures:
             "precision": _plain(self.precision),
             "macro_f1": _plain(self.macro_f1),
             "calibration_error": _plain(self.calibration_error),
+            "calibration_floor": _plain(self.calibration_floor),
             "classes": by_class,
             "confusion": self.confusion.tolist(),
             "reliability": [[int(n), round(c, 4), int(r)] for n, c, r in self.reliability.tolist()],

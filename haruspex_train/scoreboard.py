@@ -59,6 +59,7 @@ COLUMNS: dict[str, Column] = {
     "nucleotide_f1": lambda s: s.resolved.class_f1[NUCLEOTIDE.number],
     "macro_f1": lambda s: s.resolved.macro_f1,
     "calibration_error": lambda s: s.resolved.calibration_error,
+    "calibration_floor": lambda s: s.resolved.calibration_floor,
     "all_helix_f1": lambda s: s.residues.class_f1[HELIX.number],
     "all_strand_f1": lambda s: s.residues.class_f1[STRAND.number],
     "all_macro_f1": lambda s: s.residues.macro_f1,
@@ -72,7 +73,7 @@ COLUMNS: dict[str, Column] = {
 }
 """One number a map: residues of at least 1 σ, then ``all_`` residues, then voxels.
 
-The calibration of voxels counts those of at least 1 σ.
+The calibration of voxels counts those of at least 1 σ; its floor is what chance alone would leave.
 """
 
 _SHOWN = (

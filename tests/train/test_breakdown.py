@@ -76,7 +76,7 @@ def test_the_report_holds_the_counts(board):
     assert confusion_table(within) in text
     rows = reliability_table(within).splitlines()
     # every answer is 70 % sure: one bin
-    assert len(rows) == 4
+    assert len(rows) == 5
     share = np.diag(within.confusion).sum() / within.cases
     assert rows[2] == f"| 0.67–0.73 | {within.cases:,} | 0.700 | {share:.3f} |"
 
