@@ -17,6 +17,7 @@ from haruspex_infer.grid import Grid, Triple
 from haruspex_infer.mapfile import Map, edges, read_map
 from haruspex_infer.mapheader import locate
 from haruspex_infer.network import DEFAULT_NETWORK, digest_of, find_network, parse_contract
+from haruspex_infer.normalise import INVERTED, is_inverted
 from haruspex_infer.resample import resample_density, resample_probabilities
 from haruspex_infer.resources import available_memory
 from haruspex_infer.session import Session
@@ -31,9 +32,6 @@ _ACTIVATION_BYTES = 1450
 _PROGRAM_BYTES = 150_000_000
 # the finest detail that such voxels can carry is 4 Å, about the limit of what the networks were trained on
 _COARSE = 2.0
-# noise is as strong on both sides of solvent, and molecules lie above it: in ten experimental maps the cubes
-# of the density above come to 7 times those below and more
-_INVERTED = "the strongest density lies below the level of solvent: the contrast may be inverted"
 
 
 @dataclass(frozen=True)
@@ -167,7 +165,7 @@ class Annotator:
         with _timed(timings, "normalise"):
             offset, scale = self.contract.normaliser.measure(density, plan.working.voxel_size)
             density = self.contract.normaliser.apply(density, offset, scale)
-            inverted = float(np.sum(density * density * density, dtype=np.float64)) < 0
+            inverted = is_inverted(density)
         with _timed(timings, "network"):
             wanted = self._tiles_to_run(plan, density, mask)
             probabilities = self._run(plan, density, wanted, progress)
@@ -195,7 +193,7 @@ class Annotator:
             "masked": mask is not None,
             "seconds": {name: round(seconds, 3) for name, seconds in timings.items()},
         }
-        warnings = (*plan.warnings, _INVERTED) if inverted else plan.warnings
+        warnings = (*plan.warnings, INVERTED) if inverted else plan.warnings
         return Annotation(map_, probabilities, offset, scale, report, warnings)
 
     def _tiles_to_run(

@@ -123,6 +123,9 @@ def annotate_maps(
             help="Also write probability × density of each class, for Coot and Moorhen.",
         ),
     ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say what was understood of each map, and annotate nothing.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     example: Annotated[
         bool, typer.Option("--example", help="Annotate the example: polymerase with RNA, part of EMD-11007.")
@@ -134,7 +137,8 @@ def annotate_maps(
     """Annotate maps; the module's docstring is the help text."""
     try:
         job = _Job(network, device, voxel_size, mask, model, density_weighted, quiet)
-        failed = _annotate_all(_which_maps(maps, example), output, job)
+        wanted = _which_maps(maps, example)
+        failed = _check_all(wanted, voxel_size) if check else _annotate_all(wanted, output, job)
     except HaruspexError as error:
         _complain(error)
         failed = True
@@ -160,6 +164,20 @@ def _which_maps(maps: list[Path] | None, example: bool) -> list[Path]:
     if not maps:
         raise HaruspexError(f"No map is given: name one, or try {PROGRAM} --example.")
     return maps
+
+
+def _check_all(maps: list[Path], voxel_size: float | None) -> bool:
+    """Print what was understood of maps; return whether any cannot be annotated."""
+    from haruspex_infer.mapcheck import check_map
+
+    failed = False
+    for path in maps:
+        try:
+            typer.echo(check_map(path, voxel_size).text(path.name))
+        except HaruspexError as error:
+            _complain(error)
+            failed = True
+    return failed
 
 
 def _annotate_all(maps: list[Path], output: Path | None, job: _Job) -> bool:

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import math
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -23,10 +24,12 @@ from haruspex_infer.mapheader import (
     parse_header,
     sibling_header,
 )
+from haruspex_infer.resources import available_memory
 
 _MAP_ENDINGS = (".mrc", ".map", ".ccp4")
-_PACKED = {b"\x1f\x8b": ".gz", b"BZ": ".bz2"}
-_ENDINGS = (*_PACKED.values(), *_MAP_ENDINGS)
+PACKED = {b"\x1f\x8b": ".gz", b"BZ": ".bz2"}
+"""Ending of packed files by their first bytes."""
+_ENDINGS = (*PACKED.values(), *_MAP_ENDINGS)
 _OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
 
 
@@ -208,21 +211,19 @@ def _read_plain(path: Path) -> tuple[MapHeader, NDArray, list[str]]:
         raise HaruspexError(
             f"{path} is truncated: its header promises {promised:,} bytes and the file has {size:,}."
         )
+    _refuse_what_memory_cannot_hold(header, str(path))
     data = np.memmap(path, dtype=header.dtype, mode="r", offset=header.data_offset, shape=header.file_shape)
     return header, data, warnings
 
 
 def _read_stream(stream: BinaryIO, name: str) -> tuple[MapHeader, NDArray, list[str]]:
     header, warnings = _read_header(stream, name)
+    # a few kilobytes can unpack to any length: nothing is unpacked that will not be kept
+    _refuse_what_memory_cannot_hold(header, name)
     extended = int(header.fields.nsymbt)
     for size in _pieces(extended):
         stream.read(size)
-    try:
-        data = np.empty(header.data_bytes, dtype=np.uint8)
-    except MemoryError as error:
-        raise HaruspexError(
-            f"{name} promises {header.data_bytes:,} bytes of density, more than fits into memory."
-        ) from error
+    data = np.empty(header.data_bytes, dtype=np.uint8)
     filled = 0
     for size in _pieces(header.data_bytes):
         piece = stream.read(size)
@@ -249,7 +250,7 @@ def _read_header(stream: BinaryIO, name: str) -> tuple[MapHeader, list[str]]:
 
 def _named_for(path: Path, magic: bytes) -> bool:
     """Return whether a name ends as its content asks for: viewers go by the name."""
-    packed = _PACKED.get(magic, "")
+    packed = PACKED.get(magic, "")
     name = path.name.lower()
     return name.endswith(packed) and name.removesuffix(packed).endswith(_MAP_ENDINGS)
 
@@ -258,6 +259,16 @@ def _pieces(total: int, size: int = 2**26) -> Iterator[int]:
     """Split a number of bytes, so that a corrupt header cannot ask for one huge read."""
     for start in range(0, total, size):
         yield min(size, total - start)
+
+
+def _refuse_what_memory_cannot_hold(header: MapHeader, name: str) -> None:
+    voxels = math.prod(header.file_shape)
+    needed = voxels * (4 if header.dtype.itemsize == 4 else 4 + header.dtype.itemsize)
+    if needed > available_memory():
+        raise HaruspexError(
+            f"{name} states {' × '.join(map(str, header.file_shape[::-1]))} voxels, which take "
+            f"{needed / 1e9:,.0f} GB of memory: this machine has {available_memory() / 1e9:.0f} GB."
+        )
 
 
 def _refuse_what_is_not_finite(data: NDArray[np.float32], name: str) -> None:

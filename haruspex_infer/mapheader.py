@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.grid import Grid, Triple
+from haruspex_infer.mapsanity import refuse_absurd_voxels, refuse_what_is_no_volume
 
 HEADER_BYTES = 1024
 MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 _UNUSABLE_MODES = {3: "complex integers", 4: "complex numbers", 101: "4-bit integers"}
 _LABELS = 10
+# Å; old programs kept other things where origin stands now
+_FARTHEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,25 @@ class MapHeader:
     def axes(self) -> tuple[int, int, int]:
         """Spatial axis (1 = x, 2 = y, 3 = z) of columns, rows and sections."""
         return int(self.fields.mapc), int(self.fields.mapr), int(self.fields.maps)
+
+    @property
+    def start(self) -> NDArray[np.float64]:
+        """First voxel (x, y, z) in voxels from the origin of the cell."""
+        start = np.empty(3)
+        in_file = (self.fields.nxstart, self.fields.nystart, self.fields.nzstart)
+        for spatial, value in zip(self.axes, in_file, strict=True):
+            start[spatial - 1] = float(value)
+        return start
+
+    @property
+    def position_by_origin(self) -> NDArray[np.float64]:
+        """Position (x, y, z) in Å that the field origin states."""
+        return np.array([self.fields.origin[axis] for axis in "xyz"], dtype=np.float64)
+
+    @property
+    def placed_by_origin(self) -> bool:
+        """Whether origin tells the position; otherwise nstart does."""
+        return bool((np.abs(self.position_by_origin) < _FARTHEST).all() and self.position_by_origin.any())
 
     def to_zyx(self, data: NDArray) -> NDArray:
         """View file data (sections, rows, columns) as (z, y, x)."""
@@ -102,7 +124,7 @@ def parse_header(raw: bytes, name: str) -> tuple[MapHeader, list[str]]:
         raise HaruspexError(
             f"{name} states the impossible axis order {header.axes} (mapc, mapr, maps): it is corrupt."
         )
-    _refuse_what_is_no_volume(header, name)
+    refuse_what_is_no_volume(header, name)
     if int(fields.nsymbt) < 0:
         raise HaruspexError(f"{name} states an extended header of {int(fields.nsymbt)} bytes: it is corrupt.")
     fields.nlabl = min(max(int(fields.nlabl), 0), _LABELS)
@@ -111,11 +133,9 @@ def parse_header(raw: bytes, name: str) -> tuple[MapHeader, list[str]]:
 
 def _in_likely_byte_order(raw: bytes, name: str, warnings: list[str]) -> MapHeader:
     """Return the header in the byte order of its stamp or, where that makes no sense, in the other."""
-    stamped = None
     layout = np.frombuffer(raw, dtype=mrcfile.dtypes.HEADER_DTYPE)[0]
-    try:
-        stamped = mrcfile.utils.byte_order_from_machine_stamp(layout["machst"])
-    except ValueError:
+    stamped = stamped_byte_order(layout)
+    if stamped is None:
         stamp = " ".join(f"{byte:02x}" for byte in bytes(layout["machst"]))
         warnings.append(f"unusual machine stamp {stamp}; the byte order was found from the header's values")
     order = [stamped, ">" if stamped == "<" else "<"] if stamped else ["<", ">"]
@@ -133,24 +153,12 @@ def _in_likely_byte_order(raw: bytes, name: str, warnings: list[str]) -> MapHead
     raise HaruspexError(f"{name} is not an MRC/CCP4 map: its header makes no sense in either byte order.")
 
 
-def _refuse_what_is_no_volume(header: MapHeader, name: str) -> None:
-    fields = header.fields
-    if 1 in header.file_shape:
-        raise HaruspexError(f"{name} is a 2D image of {fields.nx} × {fields.ny} pixels, not a 3D map.")
-    if int(fields.ispg) > 400:
-        raise HaruspexError(
-            f"{name} is a stack of volumes (space group {int(fields.ispg)}): "
-            "save one volume to a file of its own."
-        )
-    if int(fields.ispg) == 0 and int(fields.mz) == 1:
-        raise HaruspexError(f"{name} is a stack of {int(fields.nz)} 2D images, not a 3D map.")
-    angles = [float(fields.cellb[axis]) for axis in ("alpha", "beta", "gamma")]
-    if any(angles) and any(not abs(angle - 90) < 0.01 for angle in angles):
-        shown = ", ".join(f"{angle:g}" for angle in angles)
-        raise HaruspexError(
-            f"{name} has a cell with angles {shown}°: only cells with right angles can be annotated; "
-            "resample the map to one."
-        )
+def stamped_byte_order(fields: np.record) -> str | None:
+    """Return the byte order that a header's machine stamp states, ``<`` or ``>``; None if it states none."""
+    try:
+        return mrcfile.utils.byte_order_from_machine_stamp(fields["machst"])
+    except ValueError:
+        return None
 
 
 def locate(
@@ -174,7 +182,7 @@ def locate(
     Raises
     ------
     HaruspexError
-        If the header states no voxel size and none is given.
+        If the header states no voxel size, or none that can be right, and none is given.
     """
     fields = header.fields.copy()
     shape = header.to_zyx(np.broadcast_to(np.uint8(0), header.file_shape)).shape
@@ -189,21 +197,17 @@ def locate(
     else:
         cell = np.array([fields.cella[axis] for axis in "xyz"], dtype=np.float64)
         edges = np.divide(cell, sampling, out=np.zeros(3), where=sampling > 0)
-        if not (np.isfinite(edges).all() and (edges > 0).all()):
-            raise HaruspexError(f"{name} states no voxel size: give it in Å with --voxel-size.")
-    by_origin = np.array([fields.origin[axis] for axis in "xyz"], dtype=np.float64)
-    start = np.empty(3)
-    for spatial, value in zip(header.axes, (fields.nxstart, fields.nystart, fields.nzstart), strict=True):
-        start[spatial - 1] = float(value)
-    by_start = start * edges
-    position = by_start
-    if np.isfinite(by_origin).all() and by_origin.any():
-        position = by_origin
-        if by_start.any() and not np.allclose(by_origin, by_start, rtol=0, atol=0.01 * edges.min()):
-            warnings.append(
-                f"origin ({_angstrom(by_origin)}) and nstart ({_angstrom(by_start)}) "
-                "place the map differently; origin was used"
-            )
+        refuse_absurd_voxels(edges, name)
+    by_origin, by_start = header.position_by_origin, header.start * edges
+    agree = np.allclose(by_origin, by_start, rtol=0, atol=0.01 * edges.min())
+    if header.placed_by_origin and header.start.any() and not agree:
+        warnings.append(
+            f"origin ({_angstrom(by_origin)}) and nstart ({_angstrom(by_start)}) "
+            "place the map differently; origin was used"
+        )
+    if not (np.abs(by_origin) < _FARTHEST).all():
+        warnings.append(f"origin ({_angstrom(by_origin)}) makes no sense; nstart was used")
+    position = by_origin if header.placed_by_origin else by_start
     grid = Grid(shape, _zyx(edges), _zyx(position))
     return MapHeader(fields, header.byte_order), grid
 

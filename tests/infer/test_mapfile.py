@@ -284,7 +284,19 @@ def bad_files(folder):
     write_mrc(folder / "huge.mrc", numbered(), nx=60000, ny=60000, nz=60000)
     yield "huge.mrc", "truncated"
     (folder / "huge.map.gz").write_bytes(gzip.compress((folder / "huge.mrc").read_bytes()))
-    yield "huge.map.gz", "truncated|more than fits into memory"
+    yield "huge.map.gz", "60000 × 60000 × 60000 voxels, which take 864,000 GB of memory"
+    write_mrc(folder / "tiny_voxels.mrc", numbered(), (0.004, 0.004, 0.004))
+    yield "tiny_voxels.mrc", "states voxels of 0.004 × 0.004 × 0.004 Å, .* with --voxel-size"
+    write_mrc(folder / "wide_voxels.mrc", numbered(), (1.1, 1.1, 400))
+    yield "wide_voxels.mrc", "voxels of 400 × 1.1 × 1.1 Å, which cannot be right"
+    write_mrc(folder / "negative_voxels.mrc", numbered(), (1.1, 1.1, -1.1))
+    yield "negative_voxels.mrc", "states no voxel size"
+    write_mrc(folder / "tilts.mrc", np.zeros((3, 1000, 1200), np.int8), ispg=0)
+    yield "tilts.mrc", "stack of 3 2D images of 1200 × 1000 pixels"
+    write_mrc(folder / "four_bits.mrc", numbered(), mode=101)
+    yield "four_bits.mrc", "4-bit integers"
+    write_mrc(folder / "negative_extended.mrc", numbered(), nsymbt=-4)
+    yield "negative_extended.mrc", "extended header of -4 bytes"
 
 
 def test_what_cannot_be_read_is_said_in_one_sentence(tmp_path):
