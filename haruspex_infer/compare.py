@@ -20,8 +20,15 @@ from haruspex_infer.classes import CLASS_NAMES, CLASSES, HELIX, NUCLEOTIDE, OTHE
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.files import prepare_folder, written_whole
 from haruspex_infer.placement import refuse_misplaced
-from haruspex_infer.residues import ResidueTable, residue_table
-from haruspex_infer.structure import NUCLEOTIDE_KIND, OTHER_KIND, Structure, from_gemmi, read_structure
+from haruspex_infer.residues import ResidueTable, backbone_means, residue_table
+from haruspex_infer.structure import (
+    AMINO_ACID,
+    NUCLEOTIDE_KIND,
+    OTHER_KIND,
+    Structure,
+    from_gemmi,
+    read_structure,
+)
 from haruspex_infer.verdicts import (
     AGREES,
     BORDER,
@@ -59,6 +66,8 @@ class ResidueReport:
         Keys of `haruspex_infer.verdicts.VERDICTS`.
     stretches : tuple of Stretch
         Where to look first: the strongest evidence comes first.
+    position : ndarray of float32, shape (m, 3)
+        Where each residue lies, (x, y, z) in Å: its Cα or C4′, or the mean of its backbone without that.
     source : Path or None
         File of the model.
     notes : tuple of str
@@ -70,6 +79,7 @@ class ResidueReport:
     deposited: NDArray[np.str_]
     verdict: NDArray[np.str_]
     stretches: tuple[Stretch, ...]
+    position: NDArray[np.float32]
     source: Path | None
     notes: tuple[str, ...]
 
@@ -204,9 +214,21 @@ def compare(annotation: Annotation, model: "ModelLike") -> ResidueReport:
         deposited,
         verdict,
         stretches(table, classes, verdict),
+        _positions(structure)[kept],
         source,
         _notes(verdict, deposited, name),
     )
+
+
+def _positions(structure: Structure) -> NDArray[np.float32]:
+    """Return the place of each residue, shape (m, 3); not a number where it has no backbone atom at all."""
+    axes = [backbone_means(structure.xyz[:, axis], structure) for axis in range(3)]
+    positions = np.stack(axes, axis=1)
+    of_atoms = structure.kind[structure.residue]
+    central = (of_atoms == AMINO_ACID) & (structure.atom_name == "CA")
+    central |= (of_atoms == NUCLEOTIDE_KIND) & np.isin(structure.atom_name, ("C4'", "C4*"))
+    positions[structure.residue[central]] = structure.xyz[central]
+    return positions
 
 
 def _notes(verdict: NDArray[np.str_], deposited: NDArray[np.str_], name: str) -> tuple[str, ...]:

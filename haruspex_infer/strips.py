@@ -28,12 +28,13 @@ _MARKS = {DIFFERS: _INK, BORDER: "#c8ced6", WEAK: "#b98ad9", OUTSIDE: "#e6e9ed",
 _LEGEND = {DIFFERS: "differs", BORDER: "differs at an element's end", WEAK: "hardly any density"}
 _STACKED = (HELIX, STRAND, NUCLEOTIDE, OTHER)
 _STYLE = (
-    "text{font-family:system-ui,'Segoe UI',Helvetica,Arial,sans-serif;font-size:11px;fill:" + _INK + "}"
-    ".pale{fill:" + _PALE + "}.end{text-anchor:end}.mid{text-anchor:middle}"
-    ".title{font-size:20px;font-weight:600}.chain{font-size:14px;font-weight:600}"
-    ".said{font-size:13px}.note{font-size:11px;font-weight:400}"
-    ".rank{font-size:10px;font-weight:600;text-anchor:middle}.tip{fill:#000;fill-opacity:0}"
-    ".tip:hover{fill-opacity:.08}"
+    ".strips text{font-family:system-ui,'Segoe UI',Helvetica,Arial,sans-serif;font-size:11px;fill:" + _INK + "}"
+    ".strips .pale{fill:" + _PALE + "}.strips .end{text-anchor:end}.strips .mid{text-anchor:middle}"
+    ".strips .title{font-size:20px;font-weight:600}.strips .chain{font-size:14px;font-weight:600}"
+    ".strips .said{font-size:13px}.strips .note{font-size:11px;font-weight:400}"
+    ".strips .rank{font-size:10px;font-weight:600;text-anchor:middle}"
+    ".strips .paper{fill:#fff}.strips .tip{fill:#000;fill-opacity:0}"
+    ".strips .tip:hover{fill-opacity:.08}"
 )
 
 
@@ -79,9 +80,9 @@ def strip_plot(report: "ResidueReport", title: str) -> str:
     height = top + 6
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:.0f} {height:.0f}" '
-        f'width="{_WIDTH:.0f}" height="{height:.0f}" role="img" aria-labelledby="title">\n'
-        f'<title id="title">{escape(title)}: model and density, residue by residue</title>\n'
-        f'<style>{_STYLE}</style>\n<rect width="100%" height="100%" fill="#fff"/>'
+        f'width="{_WIDTH:.0f}" height="{height:.0f}" role="img" class="strips" aria-labelledby="strips-title">\n'
+        f'<title id="strips-title">{escape(title)}: model and density, residue by residue</title>\n'
+        f'<style>{_STYLE}</style>\n<rect width="100%" height="100%" class="paper"/>'
     )
     return "\n".join([head, *_header(report, title), *parts, "</svg>"]) + "\n"
 

@@ -1,0 +1,20 @@
+"""The report: one HTML file that shows an annotation to people, offline, in any browser.
+
+Where things live, and what they may know:
+
+- `shown`: which part of the map travels in the report, how coarsely and in how many bytes;
+- `composition`: what an annotation amounts to: volumes, estimated residues, confidence;
+- `charts`: figures as SVG; knows numbers, not annotations;
+- `sections`: tables and texts as HTML; everything that comes from outside is escaped here;
+- `writing`: puts template, style, viewer, script and data together, and writes the file;
+- ``page/``: what the browser gets: template, style sheet, script, and NGL, the viewer (MIT licence).
+
+The browser makes the surface itself, from the shown part of the map: only so can the threshold move. NGL's
+marching cubes and mesh buffers work on typed arrays and interpolate, so that a map of 160³ voxels is contoured
+in a fraction of a second; it was taken for that. The page needs no network and allows itself none: its content
+security policy admits the scripts that were put in by their digests, and nothing else.
+"""
+
+from haruspex_infer.report.writing import write_report
+
+__all__ = ["write_report"]

@@ -1,0 +1,140 @@
+"""The part of a map that travels in a report: cropped to the molecule, coarsened if large, one byte a voxel."""
+
+import base64
+import gzip
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haruspex_infer.annotation import MOLECULE, Annotation
+from haruspex_infer.chimerax import CONTOUR
+from haruspex_infer.classes import CLASSES
+from haruspex_infer.grid import Grid
+from haruspex_infer.resample import resample_density, resample_probabilities
+
+_Number = TypeVar("_Number", int, float)
+
+# about 160³: a browser contours it in a fraction of a second, and it packs into three or four megabytes
+MOST_VOXELS = 4_000_000
+# share of the voxels over the contour that may lie outside the box at either end of an axis: specks of noise
+_STRAY = 5e-4
+_MARGIN = 8.0  # Å
+# normalised densities that the bytes span: contours lie well inside
+_LOWEST, _HIGHEST = -0.5, 3.0
+
+
+@dataclass(frozen=True)
+class ShownVolume:
+    """Density and classes as a report shows them.
+
+    Attributes
+    ----------
+    grid : Grid
+        Where the shown voxels lie.
+    density : ndarray of uint8, shape (z, y, x)
+        ``low + step × density`` is the map's own density, clipped to what contours need.
+    labels : ndarray of uint8, shape (z, y, x)
+        The most probable class.
+    low, step : float
+        Density of byte 0, and of each further one.
+    note : str
+        What was cut off and coarsened, for the reader.
+    """
+
+    grid: Grid
+    density: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    low: float
+    step: float
+    note: str
+
+    def packed(self) -> str:
+        """Return density, then labels, gzipped in base64; the same volume gives the same text."""
+        data = self.density.tobytes() + self.labels.tobytes()
+        return base64.b64encode(gzip.compress(data, 6, mtime=0)).decode()
+
+
+def shown_volume(annotation: Annotation, most_voxels: int = MOST_VOXELS) -> ShownVolume:
+    """Choose and coarsen what a report shows of an annotated map.
+
+    Parameters
+    ----------
+    annotation : Annotation
+        The annotated map.
+    most_voxels : int
+        Coarser voxels are taken if the molecule's box holds more.
+    """
+    whole = annotation.grid
+    box = _molecule_box(annotation)
+    grid = Grid(
+        _triple(part.stop - part.start for part in box),
+        whole.voxel_size,
+        _triple(o + s * part.start for o, s, part in zip(whole.origin, whole.voxel_size, box, strict=True)),
+    )
+    density = annotation.map.density[box]
+    labels = annotation.labels[box]
+    cropped = grid.shape != whole.shape
+    note = "cropped to the molecule" if cropped else "the whole box"
+    if grid.voxels > most_voxels:
+        fine, grid = grid, _coarser(grid, most_voxels)
+        density = resample_density(density, fine, grid)
+        labels = np.zeros(grid.shape, np.uint8)
+        highest = np.zeros(grid.shape, np.float32)
+        for c in CLASSES:  # one class at a time: four at once would need as much memory as the map
+            volume = resample_probabilities(annotation.probabilities[c.number][box], fine, grid)
+            labels[volume > highest] = c.number
+            np.maximum(highest, volume, out=highest)
+        note += f", coarsened from {_size(fine)} to {_size(grid)} voxels"
+    low, high = annotation.level(_LOWEST), annotation.level(_HIGHEST)
+    step = (high - low) / 255
+    scaled = np.clip((density - np.float32(low)) / np.float32(step), 0, 255)
+    return ShownVolume(grid, np.rint(scaled).astype(np.uint8), labels, low, step, note)
+
+
+def _molecule_box(annotation: Annotation) -> tuple[slice, slice, slice]:
+    """Return the smallest box around the molecule, with a margin."""
+    density = annotation.map.density
+    level = annotation.level(CONTOUR)
+    if not (density >= level).any():
+        level = annotation.level(MOLECULE)
+    counts = [np.zeros(n, np.int64) for n in density.shape]
+    for z, section in enumerate(density):  # by sections: a mask of the whole is not needed
+        inside = section >= level
+        counts[0][z] = np.count_nonzero(inside)
+        counts[1] += np.count_nonzero(inside, axis=1)
+        counts[2] += np.count_nonzero(inside, axis=0)
+    parts = []
+    for count, size in zip(counts, annotation.grid.voxel_size, strict=True):
+        share = np.cumsum(count) / max(1, count.sum())
+        margin = math.ceil(_MARGIN / size)
+        first = int(np.searchsorted(share, _STRAY, side="right"))
+        last = int(np.searchsorted(share, 1 - _STRAY))
+        parts.append(slice(max(0, first - margin), min(len(count), last + 1 + margin)))
+    return parts[0], parts[1], parts[2]
+
+
+def _coarser(grid: Grid, most_voxels: int) -> Grid:
+    """Return a grid over the same box with at most so many voxels, equally coarser along all axes."""
+    factor = (grid.voxels / most_voxels) ** (1 / 3)
+    shape = [max(2, math.floor(n / factor)) for n in grid.shape]
+    size = [s * n / m for s, n, m in zip(grid.voxel_size, grid.shape, shape, strict=True)]
+    # both boxes have the same centre
+    origin = [
+        o + (n - 1) / 2 * s - (m - 1) / 2 * t
+        for o, n, s, m, t in zip(grid.origin, grid.shape, grid.voxel_size, shape, size, strict=True)
+    ]
+    return Grid(_triple(shape), _triple(size), _triple(origin))
+
+
+def _triple(values: Iterable[_Number]) -> tuple[_Number, _Number, _Number]:
+    a, b, c = values
+    return a, b, c
+
+
+def _size(grid: Grid) -> str:
+    shown = [f"{edge:.3g}" for edge in reversed(grid.voxel_size)]
+    return f"{shown[0] if len(set(shown)) == 1 else ' × '.join(shown)} Å"
