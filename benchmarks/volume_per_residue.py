@@ -2,12 +2,12 @@
 
     python benchmarks/volume_per_residue.py ../shared/data/maps
 
-For each map whose model accounts for it (all of `val` but EMD-11007), the volume of a class is divided by the
-residues of that class in the model. Helices and strands: all voxels where the class is the most probable, since
-the network marks them within a fixed distance of the backbone, whatever the density around. Nucleotides, and
-protein as a whole: the molecular density of `Annotation.composition`, to which every atom contributes. The
-last lines give the median over the maps, and how far the residues estimated with it are from those of each
-model, leaving that map out of the median.
+For each map whose model accounts for it (all of `val` but EMD-11007), the volume of a class is divided by
+the residues of that class in the model. Helices and strands: all voxels where the class is the most probable,
+since the network marks them within a fixed distance of the backbone, whatever the density around.
+Nucleotides, and protein as a whole: the molecular density of `Annotation.composition`, to which every atom
+contributes. The last lines give the median over the maps, and how far the residues estimated with it are from
+those of each model, leaving that map out of the median.
 """
 
 import argparse
@@ -67,7 +67,7 @@ def main() -> None:
         if not values:
             continue
         numbers = np.array(values)
-        line = f"{name}: median {np.median(numbers):.0f} Å³ a residue over {len(numbers)} map{'s' if len(numbers) > 1 else ''}"
+        line = f"{name}: median {np.median(numbers):.0f} Å³ a residue, of {len(numbers)} in all"
         if len(numbers) > 1:
             others = [np.median(np.delete(numbers, i)) for i in range(len(numbers))]
             errors = numbers / others - 1  # residues estimated over residues modelled

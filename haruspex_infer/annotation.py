@@ -119,8 +119,10 @@ class Annotation:
         stem: str | None = None,
         report: "ResidueReport | None" = None,
         density_weighted: bool = False,
+        html: bool = True,
+        command: str | None = None,
     ) -> list[Path]:
-        """Write probability maps, labels, scripts for ChimeraX and PyMOL, and a summary.
+        """Write probability maps, labels, scripts for ChimeraX and PyMOL, a summary and an HTML report.
 
         Parameters
         ----------
@@ -133,6 +135,10 @@ class Annotation:
         density_weighted : bool
             Also write probability × density of each class, for programs that contour maps by level: the
             density is counted from solvent, so that the four add up to the map.
+        html : bool
+            Also write ``STEM_report.html`` (`haruspex_infer.report.write_report`).
+        command : str, optional
+            Command line to name in the HTML report.
 
         Returns
         -------
@@ -146,4 +152,5 @@ class Annotation:
         """
         from haruspex_infer.writers import save_annotation  # it imports this module
 
-        return save_annotation(self, Path(directory), stem or self.map.stem, report, density_weighted)
+        folder, stem = Path(directory), stem or self.map.stem
+        return save_annotation(self, folder, stem, report, density_weighted, html, command)

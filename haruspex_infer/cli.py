@@ -2,7 +2,7 @@
 
 Each MAP (MRC or CCP4, plain, .gz or .bz2) gets probability maps of the
 four classes and a label map on its own voxels, scripts for ChimeraX and
-PyMOL, and a summary. Without -o they go to STEM_haruspex/ in the current
+PyMOL, a summary, and a report that any browser opens. Without -o they go to STEM_haruspex/ in the current
 folder.
 
 With --model, an atomic model is compared with the map residue by residue:
@@ -10,6 +10,8 @@ a table, a strip plot, a copy of the model with agreement (0 to 100) in its
 B factors, and the stretches to look at first.
 """
 
+import shlex
+import sys
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +47,8 @@ class _Job:
     mask: Path | None
     model: Path | None
     density_weighted: bool
+    html: bool
+    command: str
     quiet: bool
 
 
@@ -126,6 +130,12 @@ def annotate_maps(
     check: Annotated[
         bool, typer.Option("--check", help="Only say what was understood of each map, and annotate nothing.")
     ] = False,
+    report: Annotated[
+        bool,
+        typer.Option(
+            "--report/--no-report", help="Write STEM_report.html: surface, slices, figures, for any browser."
+        ),
+    ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     example: Annotated[
         bool, typer.Option("--example", help="Annotate the example: polymerase with RNA, part of EMD-11007.")
@@ -136,7 +146,8 @@ def annotate_maps(
 ) -> None:
     """Annotate maps; the module's docstring is the help text."""
     try:
-        job = _Job(network, device, voxel_size, mask, model, density_weighted, quiet)
+        command = shlex.join([PROGRAM, *sys.argv[1:]])
+        job = _Job(network, device, voxel_size, mask, model, density_weighted, report, command, quiet)
         wanted = _which_maps(maps, example)
         failed = _check_all(wanted, voxel_size) if check else _annotate_all(wanted, output, job)
     except HaruspexError as error:
@@ -201,7 +212,7 @@ def _annotate_all(maps: list[Path], output: Path | None, job: _Job) -> bool:
             failed = True
             continue
         if not job.quiet:
-            typer.echo(_result(annotation, folder))
+            typer.echo(_result(annotation, folder, job.html))
             if report is not None:
                 typer.echo(_look_first(report, annotation.map.stem))
     return failed
@@ -259,13 +270,15 @@ def _annotate_one(
     for warning in annotation.warnings[len(plan.warnings) :]:
         console.print(f"{path.name}: note: {warning}", markup=False)
     report = None if job.model is None else annotation.compare(job.model)
-    annotation.save(folder, report=report, density_weighted=job.density_weighted)
+    annotation.save(
+        folder, report=report, density_weighted=job.density_weighted, html=job.html, command=job.command
+    )
     for note in () if report is None else report.notes:
         console.print(f"{path.name}: note: {note}", markup=False)
     return annotation, report
 
 
-def _result(annotation: "Annotation", folder: Path) -> str:
+def _result(annotation: "Annotation", folder: Path, html: bool) -> str:
     composition = annotation.composition
     shares = ", ".join(
         f"{name} {part['molecule_fraction']:.0%}" for name, part in composition.items() if name != "other"
@@ -274,7 +287,8 @@ def _result(annotation: "Annotation", folder: Path) -> str:
     seconds = sum(annotation.report["seconds"].values())
     return (
         f"{folder}: {total:,.0f} Å³ of molecular density, {shares}; {seconds:.1f} s; "
-        f"open {annotation.map.stem}.cxc in ChimeraX or {annotation.map.stem}.pml in PyMOL"
+        f"open {annotation.map.stem}.cxc in ChimeraX, {annotation.map.stem}.pml in PyMOL"
+        + (f", or {annotation.map.stem}_report.html in a browser" if html else "")
     )
 
 

@@ -28,7 +28,8 @@ _MARKS = {DIFFERS: _INK, BORDER: "#c8ced6", WEAK: "#b98ad9", OUTSIDE: "#e6e9ed",
 _LEGEND = {DIFFERS: "differs", BORDER: "differs at an element's end", WEAK: "hardly any density"}
 _STACKED = (HELIX, STRAND, NUCLEOTIDE, OTHER)
 _STYLE = (
-    ".strips text{font-family:system-ui,'Segoe UI',Helvetica,Arial,sans-serif;font-size:11px;fill:" + _INK + "}"
+    ".strips text{font-family:system-ui,'Segoe UI',Helvetica,Arial,sans-serif;font-size:11px}"
+    ".strips text{fill:" + _INK + "}"
     ".strips .pale{fill:" + _PALE + "}.strips .end{text-anchor:end}.strips .mid{text-anchor:middle}"
     ".strips .title{font-size:20px;font-weight:600}.strips .chain{font-size:14px;font-weight:600}"
     ".strips .said{font-size:13px}.strips .note{font-size:11px;font-weight:400}"
@@ -80,7 +81,8 @@ def strip_plot(report: "ResidueReport", title: str) -> str:
     height = top + 6
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:.0f} {height:.0f}" '
-        f'width="{_WIDTH:.0f}" height="{height:.0f}" role="img" class="strips" aria-labelledby="strips-title">\n'
+        f'width="{_WIDTH:.0f}" height="{height:.0f}" role="img" class="strips" '
+        'aria-labelledby="strips-title">\n'
         f'<title id="strips-title">{escape(title)}: model and density, residue by residue</title>\n'
         f'<style>{_STYLE}</style>\n<rect width="100%" height="100%" class="paper"/>'
     )

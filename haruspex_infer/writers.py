@@ -18,6 +18,7 @@ from haruspex_infer.compare import ResidueReport
 from haruspex_infer.files import prepare_folder, written_whole
 from haruspex_infer.mapfile import Map, write_map_like
 from haruspex_infer.pymol import pymol_script
+from haruspex_infer.report import write_report
 
 
 def save_annotation(
@@ -26,6 +27,8 @@ def save_annotation(
     stem: str,
     report: ResidueReport | None,
     density_weighted: bool,
+    html: bool,
+    command: str | None,
 ) -> list[Path]:
     """Write all files of an annotation; see `Annotation.save`."""
     prepare_folder(folder)
@@ -63,6 +66,9 @@ def save_annotation(
         files.append(folder / name)
         with written_whole(files[-1]) as stream:
             stream.write(text.encode())
+    if html:
+        files.append(folder / f"{stem}_report.html")
+        write_report(annotation, files[-1], report, command, title=stem)
     return files
 
 

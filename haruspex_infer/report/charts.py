@@ -33,9 +33,7 @@ def share_bar(parts: Sequence[tuple[str, str, float]], label: str) -> str:
     )
 
 
-def histogram(
-    counts: NDArray[np.integer], colours: Sequence[str], names: Sequence[str], label: str
-) -> str:
+def histogram(counts: NDArray[np.integer], colours: Sequence[str], names: Sequence[str], label: str) -> str:
     """Draw a histogram of probabilities from 0.25 to 1, with the classes on top of each other.
 
     Parameters

@@ -10,8 +10,8 @@ from haruspex_infer.classes import CLASSES, HELIX, NUCLEOTIDE, STRAND
 
 PROTEIN = "protein"
 
-# Å³; medians over the maps of `val` (benchmarks/volume_per_residue.py). That of a nucleotide rests on a hairpin
-# of seven; the partial specific volume of RNA, 0.53 cm³/g, gives 285.
+# Å³; medians over the maps of `val` (benchmarks/volume_per_residue.py). That of a nucleotide rests on a
+# hairpin of seven; the partial specific volume of RNA, 0.53 cm³/g, gives 285.
 VOLUME_OF_RESIDUE = {HELIX.name: 83.0, STRAND.name: 113.0, NUCLEOTIDE.name: 275.0, PROTEIN: 120.0}
 
 ESTIMATES_ARE_OFF_BY = {HELIX.name: 0.23, STRAND.name: 0.50, PROTEIN: 0.14}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from haruspex_infer.annotation import MOLECULE, Annotation
-from haruspex_infer.classes import CLASSES, HELIX, NUCLEOTIDE, OTHER, STRAND
+from haruspex_infer.classes import HELIX, NUCLEOTIDE, OTHER, STRAND
 from haruspex_infer.report.charts import histogram, share_bar
 from haruspex_infer.report.composition import (
     BINS,
@@ -48,7 +48,10 @@ def notes(warnings: Iterable[str]) -> str:
     items = [f"<li>{escape(text)}</li>" for text in warnings]
     if not items:
         return '<p class="quiet">No warnings.</p>'
-    return f'<aside class="notes" aria-labelledby="notes"><h2 id="notes">Please note</h2><ul>{"".join(items)}</ul></aside>'
+    return (
+        '<aside class="notes" aria-labelledby="notes"><h2 id="notes">Please note</h2>'
+        f"<ul>{''.join(items)}</ul></aside>"
+    )
 
 
 def class_toggles(annotation: Annotation) -> str:
@@ -87,10 +90,10 @@ def composition(annotation: Annotation) -> str:
         + _table(("Class", "Volume, Å³", "Share", "Residues, about"), rows, numbers=(1, 2, 3))
         + f"<p><strong>{nucleic:.0%} of the molecular density is nucleic acid.</strong> What is protein "
         f"amounts to about {residues[PROTEIN]:,} residues, coil and side chains (other) included.</p>"
-        f'<p class="quiet">Volumes count voxels with a density of at least {level:.3g}. Numbers of residues are '
-        "rough: estimated from the volume that a residue takes in maps with models, on which they are off by "
-        f"{off[HELIX.name]:.0%} for helices, {off[STRAND.name]:.0%} for strands and {off[PROTEIN]:.0%} for protein "
-        "as a whole (median).</p>"
+        f'<p class="quiet">Volumes count voxels with a density of at least {level:.3g}. Numbers of '
+        "residues are rough: estimated from the volume that a residue takes in maps with models, on which "
+        f"they are off by {off[HELIX.name]:.0%} for helices, {off[STRAND.name]:.0%} for strands and "
+        f"{off[PROTEIN]:.0%} for protein as a whole (median).</p>"
     )
 
 
@@ -107,7 +110,8 @@ def confidence_figure(annotation: Annotation) -> str:
     )
     return (
         f"{figure}<p>{told}</p>"
-        '<p class="quiet">Probability of the most probable class, voxel by voxel; 0.25 would be a mere guess.</p>'
+        '<p class="quiet">Probability of the most probable class, voxel by voxel; 0.25 would be a mere '
+        "guess.</p>"
     )
 
 
@@ -157,13 +161,17 @@ def provenance(
     if network := run.get("network"):
         digest = str(network["digest"])
         rows.append(
-            ("Network", f"{escape(str(network['name']))} {escape(str(network['version']))}, "
-             f'<span class="digest">{escape(digest)}</span>')
+            (
+                "Network",
+                f"{escape(str(network['name']))} {escape(str(network['version']))}, "
+                f'<span class="digest">{escape(digest)}</span>',
+            )
         )
         rows.append(("Device", escape(str(run["device"]))))
     rows += [(escape(name), escape(version)) for name, version in versions]
+    strong = annotation.level(1)
     rows.append(
-        ("Levels", f"solvent {annotation.offset:.4g}, strong density {annotation.level(1):.4g}, in the map's units")
+        ("Levels", f"solvent {annotation.offset:.4g}, strong density {strong:.4g}, in the map's units")
     )
     rows.append(("Shown here", escape(f"{shown.note}; 256 levels of density")))
     cells = [f"<tr><th scope='row'>{name}</th><td>{value}</td></tr>" for name, value in rows]
@@ -193,7 +201,8 @@ def _stretches(residues: "ResidueReport") -> str:
         text += f'<p class="quiet">{rest} more are in the summary.</p>'
     return text + (
         '<p class="quiet">Choose a stretch to bring it to the centre of the 3D view and of the slices. '
-        "Evidence adds up how much more probable the seen class is than the modelled one; coil counts half.</p>"
+        "Evidence adds up how much more probable the seen class is than the modelled one; coil counts "
+        "half.</p>"
     )
 
 
@@ -221,4 +230,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequenc
         "<tr>" + "".join(f"<td {k}>{cell}</td>" for k, cell in zip(kind, row, strict=True)) + "</tr>"
         for row in rows
     )
-    return f'<div class="wide" tabindex="0" role="region" aria-label="{heads[0]} table"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    return (
+        f'<div class="wide" tabindex="0" role="region" aria-label="Table: {heads[0].lower()}"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )

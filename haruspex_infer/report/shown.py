@@ -1,4 +1,4 @@
-"""The part of a map that travels in a report: cropped to the molecule, coarsened if large, one byte a voxel."""
+"""The part of a map that travels in a report: cropped to the molecule, coarsened if large, in bytes."""
 
 import base64
 import gzip

@@ -96,7 +96,8 @@ def write_report(
 
 def _model(residues: "ResidueReport", title: str) -> str:
     content = sections.model(residues, strip_plot(residues, title))
-    return f'<section id="model" aria-labelledby="model-head"><h2 id="model-head">Model</h2>{content}</section>'
+    head = '<h2 id="model-head">Model</h2>'
+    return f'<section id="model" aria-labelledby="model-head">{head}{content}</section>'
 
 
 def _facts(annotation: Annotation, shown: ShownVolume, residues: "ResidueReport | None") -> dict[str, Any]:
@@ -124,7 +125,7 @@ def _facts(annotation: Annotation, shown: ShownVolume, residues: "ResidueReport 
 
 def _trace(residues: "ResidueReport") -> dict[str, Any]:
     """Return the places of residues, their classes, which are joined, and the stretches to look at."""
-    placed = np.isfinite(residues.position).all(axis=1)
+    placed = ~np.isnan(residues.position.sum(axis=1))
     position = np.where(placed[:, None], residues.position, 0)
     joined = neighbours(residues.table) & placed[1:] & placed[:-1]
     joined &= np.linalg.norm(np.diff(position, axis=0), axis=1) <= _FARTHEST

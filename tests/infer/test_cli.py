@@ -61,6 +61,7 @@ def test_a_map_is_annotated_beside_where_one_stands(some_map, toy, tmp_path):
         "some.cxc",
         "some.pml",
         "some_summary.json",
+        "some_report.html",
     }
     before = header_of(some_map)
     for name in names:

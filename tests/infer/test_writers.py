@@ -30,7 +30,7 @@ def saved(toy, tmp_path):
 
 def test_the_files_have_the_names_that_were_promised(saved):
     _, folder, files = saved
-    names = {*CLASS_FILES.values(), "m_labels.mrc", "m.cxc", "m.pml", "m_summary.json"}
+    names = {*CLASS_FILES.values(), "m_labels.mrc", "m.cxc", "m.pml", "m_summary.json", "m_report.html"}
     assert {path.name for path in files} == names
     assert {path.name for path in folder.iterdir()} == names
 
