@@ -32,13 +32,14 @@ def facts_line(annotation: Annotation, residues: "ResidueReport | None") -> str:
     """Return the figures at the head of the page."""
     shares = {name: part["molecule_fraction"] for name, part in annotation.composition.items()}
     volume = sum(part["molecule_volume"] for part in annotation.composition.values())
-    facts = [("Molecular density", f"{volume:,.0f} Å³")]
+    facts = [("Molecular density", f"{float(f'{volume:.3g}'):,.0f} Å³")]
     heads = {HELIX.name: "Helix", STRAND.name: "Strand", NUCLEOTIDE.name: "Nucleic acid"}
     facts += [(head, f"{shares[name]:.0%}") for name, head in heads.items()]
     if residues is not None:
         agree = residues.counts[AGREES] / max(1, len(residues))
         facts.append(("Model agrees", f"{agree:.0%} of {len(residues):,} residues"))
-        facts.append(("To look at", f"{len(residues.stretches)} stretches"))
+        found = len(residues.stretches)
+        facts.append(("To look at", f"{found} stretch{'' if found == 1 else 'es'}"))
     cells = [f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts]
     return "".join(cells)
 

@@ -96,7 +96,7 @@ def shown_volume(annotation: Annotation, most_voxels: int = MOST_VOXELS) -> Show
 
 
 def _molecule_box(annotation: Annotation) -> tuple[slice, slice, slice]:
-    """Return the smallest box around the molecule, with a margin."""
+    """Return the smallest box around the molecule, with a margin; all of a map that holds none."""
     density = annotation.map.density
     level = annotation.level(CONTOUR)
     if not (density >= level).any():
@@ -107,9 +107,12 @@ def _molecule_box(annotation: Annotation) -> tuple[slice, slice, slice]:
         counts[0][z] = np.count_nonzero(inside)
         counts[1] += np.count_nonzero(inside, axis=1)
         counts[2] += np.count_nonzero(inside, axis=0)
+    if not counts[0].any():
+        z, y, x = density.shape
+        return slice(0, z), slice(0, y), slice(0, x)
     parts = []
     for count, size in zip(counts, annotation.grid.voxel_size, strict=True):
-        share = np.cumsum(count) / max(1, count.sum())
+        share = np.cumsum(count) / count.sum()
         margin = math.ceil(_MARGIN / size)
         first = int(np.searchsorted(share, _STRAY, side="right"))
         last = int(np.searchsorted(share, 1 - _STRAY))

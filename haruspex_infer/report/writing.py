@@ -76,6 +76,7 @@ def write_report(
         "policy": _policy(),
         "style": _part("report.css"),
         "viewer": _part("ngl.js"),
+        "licences": escape(_part("ngl.LICENSE.txt")),
         "script": _part("report.js"),
         "facts_line": sections.facts_line(annotation, residues),
         "notes": sections.notes(warnings),

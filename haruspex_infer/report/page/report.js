@@ -63,8 +63,8 @@
     const pen = canvas.getContext("2d");
     pen.imageSmoothingQuality = "high";
     pen.drawImage(small, 0, 0, canvas.width, canvas.height);
-    pen.strokeStyle = style("--accent");
-    pen.globalAlpha = 0.55;
+    pen.strokeStyle = style("--pale");
+    pen.globalAlpha = 0.5;
     pen.lineWidth = 1.5;
     pen.beginPath();
     const x = ((at[right] + 0.5) / columns) * canvas.width, y = (1 - (at[down] + 0.5) / rows) * canvas.height;
