@@ -62,7 +62,7 @@ def histogram(counts: NDArray[np.integer], colours: Sequence[str], names: Sequen
             )
         parts.append(f"<g><title>{escape(said)}</title>{''.join(drawn)}</g>")
     return (
-        f'<svg class="histogram" viewBox="-6 -4 {_WIDTH + 12:.0f} {_HEIGHT + _FOOT + 4:.0f}" role="img" '
+        f'<svg class="histogram" viewBox="-14 -4 {_WIDTH + 28:.0f} {_HEIGHT + _FOOT + 4:.0f}" role="img" '
         f'aria-label="{escape(label)}">{"".join(parts)}'
         f'<line class="axis" x1="0" x2="{_WIDTH}" y1="{_HEIGHT}" y2="{_HEIGHT}"/>{"".join(_ticks())}</svg>'
     )

@@ -16,7 +16,7 @@ from haruspex_infer.report.composition import (
     confidence,
     estimated_residues,
 )
-from haruspex_infer.report.shown import ShownVolume
+from haruspex_infer.report.shown import ShownVolume, voxel_text
 from haruspex_infer.verdicts import AGREES, BORDER, DIFFERS, VERDICTS, WEAK
 
 if TYPE_CHECKING:
@@ -153,11 +153,10 @@ def provenance(
     """Return how the annotation was made, and what the page shows of it."""
     grid, run = annotation.grid, annotation.report
     box = " × ".join(str(n) for n in reversed(grid.shape))
-    size = " × ".join(f"{edge:.4g}" for edge in reversed(grid.voxel_size))
     rows = [
         ("Command", f"<code>{escape(command)}</code>" if command else "from Python"),
         ("Map", escape(str(annotation.map.path)) if annotation.map.path else "an array"),
-        ("Voxels", f"{box} of {size} Å"),
+        ("Voxels", f"{box} of {voxel_text(grid)}"),
     ]
     if network := run.get("network"):
         digest = str(network["digest"])

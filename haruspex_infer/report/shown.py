@@ -88,7 +88,7 @@ def shown_volume(annotation: Annotation, most_voxels: int = MOST_VOXELS) -> Show
             volume = resample_probabilities(annotation.probabilities[c.number][box], fine, grid)
             labels[volume > highest] = c.number
             np.maximum(highest, volume, out=highest)
-        note += f", coarsened from {_size(fine)} to {_size(grid)} voxels"
+        note += f", coarsened from {voxel_text(fine)} to {voxel_text(grid)} voxels"
     low, high = annotation.level(_LOWEST), annotation.level(_HIGHEST)
     step = (high - low) / 255
     scaled = np.clip((density - np.float32(low)) / np.float32(step), 0, 255)
@@ -138,6 +138,7 @@ def _triple(values: Iterable[_Number]) -> tuple[_Number, _Number, _Number]:
     return a, b, c
 
 
-def _size(grid: Grid) -> str:
-    shown = [f"{edge:.3g}" for edge in reversed(grid.voxel_size)]
+def voxel_text(grid: Grid) -> str:
+    """Return the voxel size of a grid for the reader: one number if the voxels are cubes."""
+    shown = [f"{edge:.4g}" for edge in reversed(grid.voxel_size)]
     return f"{shown[0] if len(set(shown)) == 1 else ' × '.join(shown)} Å"
