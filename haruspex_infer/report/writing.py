@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # normalised densities where the threshold begins and between which it moves
 _START, _LEAST, _MOST = CONTOUR, MOLECULE / 2, 2.5
 _FARTHEST = 8.0  # Å between residues that are drawn as joined
-_AROUND = 9.0  # Å around a stretch that the view shows
+_AROUND = 7.0  # Å around a stretch that the view shows
 
 
 def write_report(

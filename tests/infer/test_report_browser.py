@@ -181,7 +181,7 @@ def test_a_stretch_comes_to_the_centre(page, compared):
         assert shown == pytest.approx(middle[axis], abs=0.6)
     assert page.get_attribute("[data-place='0']", "aria-pressed") == "true"
     page.click("#reset")
-    assert seen(page)["blue"] == pytest.approx(before["blue"], rel=0.02)
+    assert seen(page)["blue"] == pytest.approx(before["blue"], rel=0.1)  # smoothed when at rest
 
 
 def test_everything_is_within_reach_of_the_keyboard(page):

@@ -233,13 +233,18 @@
     box.min.set(centre[0] - reach, centre[1] - reach, centre[2] - reach);
     box.max.set(centre[0] + reach, centre[1] + reach, centre[2] + reach);
     const middle = volume.center.clone().set(...centre);
+    // what lies before the place would hide it; the clipping plane is given in percent of the scene
+    stage.setParameters({ clipNear: Math.max(0, 50 * (1 - reach / stage.viewer.bRadius)) });
     stage.animationControls.zoomMove(middle, stage.getZoomForBox(box, 0), pace(500));
     [[2, ox, sx], [1, oy, sy], [0, oz, sz]].forEach(([axis, origin, size], i) => {
       at[axis] = nearest(centre[i], origin, size, facts.shape[axis]);
     });
     drawSlices();
   }
-  const whole = () => stage.autoView(pace(400));
+  function whole() {
+    stage.setParameters({ clipNear: 0 });
+    stage.autoView(pace(400));
+  }
   byId("reset").addEventListener("click", whole);
   byId("view").addEventListener("keydown", (event) => {
     const turn = { ArrowLeft: [-24, 0], ArrowRight: [24, 0], ArrowUp: [0, -24], ArrowDown: [0, 24] }[event.key];
