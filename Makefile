@@ -2,6 +2,7 @@
 #   make example   annotates the example map and says where the results lie
 #   make test      runs all tests
 #   make lint      style and types
+#   make docs      the documentation, in build/site/
 #   make man       the manual page, after a change of the command line
 #   make wheels    both distributions, in dist/
 
@@ -11,7 +12,7 @@ DEV := .venv/bin
 # the version the tests were run with; give another to change it (make test TORCH=torch==2.15.0)
 TORCH ?= torch==2.13.0
 
-.PHONY: example test lint man wheels clean
+.PHONY: example test lint docs man wheels clean
 
 example: .venv-infer/installed
 	$(EXAMPLE)/haruspex-infer --example
@@ -23,6 +24,11 @@ lint: .venv/installed
 	$(DEV)/ruff check .
 	$(DEV)/ruff format --check .
 	$(DEV)/mypy
+
+# warnings are errors, and so are broken links and anything that is loaded from elsewhere
+docs: .venv/installed
+	$(DEV)/python -m sphinx -c docs -b html -W --keep-going -q . build/site
+	$(DEV)/python docs/tools/links.py build/site
 
 man: .venv/installed
 	$(DEV)/python docs/tools/manpage.py docs/man/haruspex-infer.1
@@ -40,7 +46,7 @@ wheels: .venv/installed
 .venv/installed: pyproject.toml haruspex_train/pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(DEV)/python -m pip install --quiet "$(TORCH)"
-	$(DEV)/python -m pip install --quiet --editable ".[dev]" --editable "./haruspex_train[train]"
+	$(DEV)/python -m pip install --quiet --editable ".[dev,docs]" --editable "./haruspex_train[train]"
 	touch $@
 
 clean:
