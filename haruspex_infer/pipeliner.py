@@ -33,6 +33,7 @@ from pipeliner.nodes import (
     NODE_DENSITYMAP,
     NODE_EVALUATIONMETRIC,
     NODE_IMAGE3D,
+    NODE_LOGFILE,
     NODE_MASK3D,
     NODE_MLMODEL,
     NODE_PROCESSDATA,
@@ -185,6 +186,7 @@ class AnnotateMap(PipelinerJob):
         self.add_output_node(self._name("labels.mrc"), NODE_IMAGE3D, ["haruspex", "labels"])
         self.add_output_node(f"{self._stem}.cxc", NODE_VISUALISATIONSCRIPT, ["haruspex", "chimerax"])
         self.add_output_node(self._name("summary.json"), NODE_PROCESSDATA, ["haruspex", "summary"])
+        self.add_output_node(self._name("report.html"), NODE_LOGFILE, ["haruspex", "report"])
         if self._string("input_model"):
             self.add_output_node(self._name("residues.csv"), NODE_EVALUATIONMETRIC, ["haruspex", "residues"])
             self.add_output_node(self._name("model.cif"), NODE_ATOMCOORDS, ["haruspex", "agreement"])
@@ -194,7 +196,7 @@ class AnnotateMap(PipelinerJob):
         return json.loads(Path(self._path("summary.json")).read_text())
 
     def create_results_display(self) -> Sequence[ResultsDisplayObject]:
-        """Show composition, slices, the classes in 3D, and where a model and its map differ."""
+        """Show composition, slices, the classes in 3D, where a model and its map differ, and the report."""
         summary = self.gather_metadata()
         labels = self._path("labels.mrc")
         weighted = "_weighted" if self.joboptions["density_weighted"].get_boolean() else ""
@@ -219,6 +221,12 @@ class AnnotateMap(PipelinerJob):
         slices = {self._path(f"{c.name}.mrc"): f"probability of {c.name}" for c in shown}
         if slices:
             objects.append(make_mrcs_central_slices_montage(slices, self.output_dir))
+        page = self._path("report.html")
+        objects.append(
+            create_results_display_object(
+                "html", title="Report", html_file=page, associated_data=[page], start_collapsed=True
+            )
+        )
         return objects
 
     @property

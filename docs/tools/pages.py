@@ -36,11 +36,14 @@ def _api_pages(package: str) -> Iterator[tuple[str, str]]:
     """Yield file name and text of a package's page and of those of its modules."""
     top = import_module(package)
     modules = [
-        f"{package}.{found.name}"
-        for found in pkgutil.iter_modules(top.__path__)
+        found.name
+        for found in pkgutil.walk_packages(top.__path__, f"{package}.")
         if found.name.rpartition(".")[2] not in LEFT_OUT
     ]
-    table = [f"   * - :py:mod:`~{module}`\n     - {_first_line(module)}" for module in modules]
+    table = [
+        f"   * - :py:mod:`{module.removeprefix(package)[1:]} <{module}>`\n     - {_first_line(module)}"
+        for module in modules
+    ]
     yield (
         f"{package}.rst",
         "\n".join(

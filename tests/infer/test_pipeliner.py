@@ -66,6 +66,7 @@ def test_the_example_is_annotated(project):
         "polymerase_labels.mrc": "Image3D.mrc.haruspex.labels",
         "polymerase.cxc": "VisualisationScript.cxc.haruspex.chimerax",
         "polymerase_summary.json": "ProcessData.json.haruspex.summary",
+        "polymerase_report.html": "LogFile.html.haruspex.report",
     }
     assert read_map("Haruspex/job001/polymerase_helix.mrc").grid == read_map("polymerase.map.gz").grid
     shown = displayed(job)
@@ -80,6 +81,7 @@ def test_the_example_is_annotated(project):
         "polymerase_nucleotide",
     ]
     assert Path(shown["Map slices"].img).is_file()
+    assert Path(shown["Report"].html_file).name == "polymerase_report.html"
     again = project.get_job(job.output_dir)
     assert again.gather_metadata()["network"]["name"] == "residual"
     report, _ = project.create_reference_report(job.output_dir)
