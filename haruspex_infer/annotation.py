@@ -60,7 +60,18 @@ class Annotation:
         return labels
 
     def level(self, normalised: float) -> float:
-        """Return the map's own density at a place on the normalised scale."""
+        """Return the map's own density at a place on the normalised scale.
+
+        Parameters
+        ----------
+        normalised : float
+            0 is solvent, 1 strong molecular density.
+
+        Returns
+        -------
+        float
+            Density in the units of the map.
+        """
         return self.offset + normalised * self.scale
 
     @cached_property

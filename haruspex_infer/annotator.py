@@ -109,7 +109,7 @@ class Annotator:
         self.digest = digest_of(path)
 
     def line(self) -> str:
-        """Describe network and device in one line."""
+        """Return network and device in one line."""
         device = self.session.device
         if device == "cpu":
             device += f" ({self.session.threads} core{'s' if self.session.threads > 1 else ''})"
@@ -118,7 +118,18 @@ class Annotator:
         return f"{self.contract.name} {self.contract.version} on {device}"
 
     def plan(self, map_: Map) -> Plan:
-        """Plan the annotation of a map."""
+        """Plan the annotation of a map.
+
+        Parameters
+        ----------
+        map_ : Map
+            The map.
+
+        Returns
+        -------
+        Plan
+            Working grid, tiles, memory and warnings.
+        """
         contract = self.contract
         working = map_.grid.working(contract.finest, contract.coarsest, contract.voxel_size)
         tiles = plan_tiles(working.shape, contract)

@@ -53,6 +53,13 @@ def completed_by_records(found: NDArray[np.uint8], structure: Structure) -> NDAr
     Where both speak and disagree the coordinates stand: they are what the density is compared with, while
     records may come from another program or an earlier model.
 
+    Parameters
+    ----------
+    found : ndarray of uint8, shape (m,)
+        Class of each residue so far.
+    structure : Structure
+        The model.
+
     Returns
     -------
     ndarray of uint8, shape (m,)
@@ -69,6 +76,11 @@ def hydrogen_bonded_classes(structure: Structure) -> NDArray[np.uint8]:
 
     Residues without all of N, CA, C and O are *other* and break their chain. Hydrogen bonds between chains
     count.
+
+    Parameters
+    ----------
+    structure : Structure
+        The model, with *m* residues.
 
     Returns
     -------

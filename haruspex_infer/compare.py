@@ -99,7 +99,7 @@ class ResidueReport:
         return {verdict: int((self.verdict == verdict).sum()) for verdict in VERDICTS}
 
     def line(self) -> str:
-        """Tell the verdicts in one line."""
+        """Return the verdicts in one line."""
         total = len(self)
         parts = {AGREES: "agree with the density", BORDER: "differ at the end of an element"}
         parts |= {DIFFERS: "differ elsewhere", WEAK: "lie in hardly any density"}
@@ -162,6 +162,13 @@ class ResidueReport:
 
     def save(self, directory: str | os.PathLike[str], stem: str) -> list[Path]:
         """Write ``STEM_residues.csv``, ``STEM_residues.svg`` and, of a model from a file, ``STEM_model.cif``.
+
+        Parameters
+        ----------
+        directory : path-like
+            Folder; made if need be.
+        stem : str
+            Beginning of the file names.
 
         Returns
         -------

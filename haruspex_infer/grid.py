@@ -54,12 +54,34 @@ class Grid:
         return (zyx - np.array(self.origin)) / np.array(self.voxel_size)
 
     def positions(self, indices: ArrayLike) -> NDArray[np.float64]:
-        """Return the positions (x, y, z) in Å, shape (n, 3), of voxel indices (z, y, x)."""
+        """Return the positions of voxel indices.
+
+        Parameters
+        ----------
+        indices : array_like, shape (n, 3)
+            Indices (z, y, x), whole or fractional.
+
+        Returns
+        -------
+        ndarray, shape (n, 3)
+            Positions (x, y, z) in Å.
+        """
         zyx = np.asarray(indices, dtype=np.float64) * self.voxel_size + self.origin
         return zyx[..., ::-1]
 
     def centres(self, axis: int) -> NDArray[np.float64]:
-        """Return the coordinates in Å of the voxel centres along one axis (0 = z, 1 = y, 2 = x)."""
+        """Return the coordinates of the voxel centres along one axis.
+
+        Parameters
+        ----------
+        axis : int
+            0 is z, 1 is y, 2 is x.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            Coordinates in Å.
+        """
         return self.origin[axis] + self.voxel_size[axis] * np.arange(self.shape[axis], dtype=np.float64)
 
     def working(self, minimum: float, maximum: float, target: float) -> "Grid":
@@ -73,6 +95,11 @@ class Grid:
         ----------
         minimum, maximum, target : float
             Voxel edges in Å.
+
+        Returns
+        -------
+        Grid
+            This grid itself, or one of cubic voxels.
         """
         # headers store the cell in float32: an edge of 1.2 Å may come back as 1.2000000477
         slack = 1e-4

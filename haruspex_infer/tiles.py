@@ -97,6 +97,11 @@ class Blend:
 
     Answers are averaged with a weight that falls smoothly towards the faces of a tile, where a network sees
     least of the surroundings.
+
+    Parameters
+    ----------
+    plan : TilePlan
+        The tiles.
     """
 
     def __init__(self, plan: TilePlan) -> None:
@@ -128,6 +133,17 @@ def plan_tiles(shape: tuple[int, int, int], contract: Contract) -> TilePlan:
     Answers cover the volume. Around the volume, a network whose answer is as large as its input also gets
     padding of a quarter of the overlap, as far as that takes no further tile: a voxel on the face of the box
     is then not on the face of a tile. Tiles are no larger than their number and the overlap ask for.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Voxels (z, y, x) of the volume.
+    contract : Contract
+        What the network asks of its input.
+
+    Returns
+    -------
+    TilePlan
     """
     axes = tuple(_plan_axis(n, contract) for n in shape)
     return TilePlan(shape, (axes[0], axes[1], axes[2]), contract.margin, contract.overlap)

@@ -144,7 +144,18 @@ def manifest(judged: Iterable[Judged]) -> list[dict[str, str]]:
 
 
 def misfits(one: Judged) -> list[str]:
-    """Return every reason why a pair cannot be believed by its own figures."""
+    """Return every reason why a pair cannot be believed by its own figures.
+
+    Parameters
+    ----------
+    one : Judged
+        The pair with its figures.
+
+    Returns
+    -------
+    list of str
+        Reasons; none for a pair to keep.
+    """
     found = one.measures
     if found is None:
         return [one.fault]
@@ -169,6 +180,20 @@ def repeated(good: Iterable[Judged], related: Mapping[str, tuple[int, ...]]) -> 
 
     The complex is the same where the proteins fall into the same clusters, or where there are none, the
     sample's name is the same. Best is the highest resolution, then the name.
+
+    Parameters
+    ----------
+    good : iterable of Judged
+        Pairs that can be believed.
+    related : mapping
+        Clusters of the proteins of each entry.
+
+    Yields
+    ------
+    pair : Judged
+        The one to drop.
+    better : str
+        Name of the entry that stays.
     """
     kept: list[Judged] = []
     for one in sorted(good, key=lambda j: (j.candidate.pair.resolution, j.candidate.name)):

@@ -62,7 +62,20 @@ def model_density(grid: Grid, structure: Structure, resolution: float) -> NDArra
 def correlation(
     density: NDArray[np.floating], model: NDArray[np.floating], voxels: NDArray[np.bool_]
 ) -> float:
-    """Pearson correlation of map and model in some voxels; not a number where either is constant there."""
+    """Pearson correlation of map and model in some voxels.
+
+    Parameters
+    ----------
+    density, model : ndarray, shape (z, y, x)
+        Density of the map and of the model (`model_density`).
+    voxels : ndarray of bool, shape (z, y, x)
+        Voxels to compare.
+
+    Returns
+    -------
+    float
+        Not a number where either is constant there.
+    """
     a, b = density[voxels].astype(np.float64), model[voxels].astype(np.float64)
     if a.size < 2 or a.std() == 0 or b.std() == 0:
         return float("nan")
@@ -83,6 +96,11 @@ def displacement(density: NDArray[np.floating], grid: Grid, structure: Structure
     structure : Structure
     resolution : float
         Å.
+
+    Returns
+    -------
+    float
+        Å; 0 where it fits best as it is.
     """
     deposited = _deposited(grid, structure)
     width = _WIDTH * resolution

@@ -87,6 +87,10 @@ def element_strength(
     ----------
     at_atoms : ndarray, shape (n,)
         σ level at each atom; not a number outside the map.
+    structure : Structure
+        The model, with *n* atoms in *m* residues.
+    classes : ndarray of uint8, shape (m,)
+        Class of each residue.
 
     Returns
     -------
@@ -102,12 +106,40 @@ def element_strength(
 
 
 def unmodelled(level: NDArray[np.float32], grid: Grid, xyz: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Strong density that the model does not explain: farther than 5 Å from its well-resolved atoms."""
+    """Strong density that the model does not explain: farther than 5 Å from its well-resolved atoms.
+
+    Parameters
+    ----------
+    level : ndarray, shape (z, y, x)
+        σ levels of the map.
+    grid : Grid
+        Where the voxels lie.
+    xyz : ndarray, shape (n, 3)
+        Positions of the atoms at 1 σ or more.
+
+    Returns
+    -------
+    ndarray of bool, shape (z, y, x)
+    """
     return (level >= STRONG) & ~near(grid, xyz, MODELLED_REACH)
 
 
 def near(grid: Grid, xyz: NDArray[np.floating], radius: float) -> NDArray[np.bool_]:
-    """Voxels within a radius (Å) of any of the positions, shape (z, y, x)."""
+    """Voxels within a radius of any of the positions.
+
+    Parameters
+    ----------
+    grid : Grid
+        Where the voxels lie.
+    xyz : ndarray, shape (n, 3)
+        Positions in Å.
+    radius : float
+        Å.
+
+    Returns
+    -------
+    ndarray of bool, shape (z, y, x)
+    """
     found = np.zeros(grid.voxels, bool)
     for _, voxels in _spheres(grid, xyz, radius):
         found[voxels] = True

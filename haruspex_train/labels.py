@@ -107,6 +107,11 @@ def drop_faint(labels: Tensor, index: Tensor, distance: Tensor, density: Tensor,
         Labels, nearest atom, its distance in Å, density, solvent near 0 as the simulator leaves it.
     element : Tensor (atoms,)
         Secondary-structure element of each atom, 0, 1, 2, … without gaps.
+
+    Returns
+    -------
+    Tensor (n, edge, edge, edge), uint8
+        The labels with faint voxels *other*.
     """
     found = index >= 0
     near = found & (distance < CORE_RADIUS)

@@ -107,6 +107,11 @@ def measure_fit(
     contour : float, optional
         Recommended contour, in the map's units.
 
+    Returns
+    -------
+    Measures
+        Without what the archive says.
+
     Raises
     ------
     HaruspexError

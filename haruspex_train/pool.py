@@ -16,6 +16,11 @@ def proper_rotations() -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
     """List the 24 rotations of a cube as (permutation of axes, axes to flip).
 
     Mirror images are left out: they would turn right-handed helices into left-handed ones.
+
+    Returns
+    -------
+    list of tuple
+        Permutation and axes to flip, 24 times.
     """
     rotations = []
     for axes in itertools.permutations(range(3)):

@@ -52,6 +52,11 @@ def dssp_classes(structure: Structure) -> NDArray[np.uint8]:
     Residues without all of N, CA, C and O are *other* and break their chain. Hydrogen bonds between
     chains count.
 
+    Parameters
+    ----------
+    structure : Structure
+        The model, with *m* residues.
+
     Returns
     -------
     ndarray of uint8, shape (m,)
@@ -75,6 +80,13 @@ def with_bulges(found: NDArray[np.uint8], structure: Structure) -> NDArray[np.ui
     rs-dssp leaves a gap there. Closing gaps of one residue brings the strands of 20 entries from 92 %
     to 95 % of mkdssp's at 99 % precision; gaps of two would cost 2 % of precision.
 
+    Parameters
+    ----------
+    found : ndarray of uint8, shape (m,)
+        Class of each residue so far.
+    structure : Structure
+        The model.
+
     Returns
     -------
     ndarray of uint8, shape (m,)
@@ -92,6 +104,13 @@ def extended(classes: NDArray[np.uint8], structure: Structure) -> NDArray[np.uin
 
     Each end takes up to two residues, one after the other; a residue that has a class keeps it. The
     two profiles do not overlap, so no residue is claimed twice.
+
+    Parameters
+    ----------
+    classes : ndarray of uint8, shape (m,)
+        Class of each residue so far.
+    structure : Structure
+        The model.
 
     Returns
     -------
@@ -114,7 +133,17 @@ def extended(classes: NDArray[np.uint8], structure: Structure) -> NDArray[np.uin
 
 
 def helical(phi: NDArray[np.float32], psi: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Ramachandran profile of helices, φ and ψ in degrees: 93 % of what DSSP calls helix lies within."""
+    """Ramachandran profile of helices, φ and ψ in degrees: 93 % of what DSSP calls helix lies within.
+
+    Parameters
+    ----------
+    phi, psi : ndarray, shape (m,)
+        Backbone torsions in degrees.
+
+    Returns
+    -------
+    ndarray of bool, shape (m,)
+    """
     return (phi >= -100) & (phi <= -40) & (psi >= -75) & (psi <= -10)
 
 
@@ -123,6 +152,15 @@ def stretched(phi: NDArray[np.float32], psi: NDArray[np.float32]) -> NDArray[np.
 
     The limit of φ cuts the polyproline II basin (about -65°, 145°) in two: most of it is coil that
     runs straight.
+
+    Parameters
+    ----------
+    phi, psi : ndarray, shape (m,)
+        Backbone torsions in degrees.
+
+    Returns
+    -------
+    ndarray of bool, shape (m,)
     """
     return (phi <= -70) & ((psi >= 90) | (psi <= -160))
 

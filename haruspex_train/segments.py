@@ -85,7 +85,18 @@ class Segment:
 
 
 def corners(shape: tuple[int, int, int]) -> list[tuple[int, int, int]]:
-    """Corners (z, y, x) of segments spread evenly over a volume, about `STEP` voxels apart."""
+    """Corners of segments spread evenly over a volume, about `STEP` voxels apart.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Voxels (z, y, x) of the volume.
+
+    Returns
+    -------
+    list of tuple of int
+        First voxel (z, y, x) of each segment.
+    """
     z, y, x = (_starts(n) for n in shape)
     return list(itertools.product(z, y, x))
 
@@ -110,6 +121,10 @@ def measure_segment(
     structure : Structure
     at_atoms : ndarray, shape (n,)
         σ level of the map as deposited at each atom.
+
+    Returns
+    -------
+    Segment
     """
     places = np.rint(grid.indices(structure.xyz)) - corner
     inside = ((places >= 0) & (places < EDGE)).all(axis=1)
@@ -140,6 +155,15 @@ def held_out(name: str) -> bool:
 
     Whole entries are held out, since segments of one map overlap. The name decides, so that adding entries
     moves none.
+
+    Parameters
+    ----------
+    name : str
+        Name of the entry.
+
+    Returns
+    -------
+    bool
     """
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") < HELD_OUT * 2**64
 

@@ -11,12 +11,31 @@ VOXEL_SIZES = {"min": 1.0, "max": 1.2, "target": 1.1}
 
 
 def working_grid(grid: Grid) -> Grid:
-    """Return the grid on which a map is used: its own, or one of 1.1 Å."""
+    """Return the grid on which a map is used: its own, or one of 1.1 Å.
+
+    Parameters
+    ----------
+    grid : Grid
+        Where the voxels of the map lie.
+    """
     return grid.working(VOXEL_SIZES["min"], VOXEL_SIZES["max"], VOXEL_SIZES["target"])
 
 
 def working_density(density: NDArray[np.floating], grid: Grid) -> NDArray[np.float32]:
-    """Bring density to the working grid of its map."""
+    """Bring density to the working grid of its map.
+
+    Parameters
+    ----------
+    density : ndarray, shape (z, y, x)
+        Density on `grid`.
+    grid : Grid
+        Where its voxels lie.
+
+    Returns
+    -------
+    ndarray of float32
+        Density on the working grid.
+    """
     target = working_grid(grid)
     if target == grid:
         return np.asarray(density, dtype=np.float32)
@@ -33,6 +52,11 @@ def working_labels(labels: NDArray[np.uint8], grid: Grid, outside: int) -> NDArr
     grid : Grid
     outside : int
         Label of voxels whose centre lies beyond the map's own voxels.
+
+    Returns
+    -------
+    ndarray of uint8
+        Labels on the working grid.
     """
     target = working_grid(grid)
     if target == grid:
