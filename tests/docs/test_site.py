@@ -92,6 +92,14 @@ def test_commands_have_the_options_that_pages_use(page):
 
 
 @pytest.mark.parametrize("page", PAGES)
+def test_links_to_files_lead_to_files(page):
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.M | re.S)
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        if not re.match(r"[a-z]+:", target) and "generated/" not in target:
+            assert ((ROOT / page).parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_python_on_pages_names_what_exists(page):
     for block in blocks(page, "python"):
         for node in ast.walk(ast.parse(block)):
