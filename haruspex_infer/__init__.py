@@ -14,21 +14,36 @@ if TYPE_CHECKING:
     from haruspex_infer.annotation import Annotation
     from haruspex_infer.annotator import Annotator, annotate
     from haruspex_infer.compare import ResidueReport
+    from haruspex_infer.elements import Elements
     from haruspex_infer.errors import HaruspexError
+    from haruspex_infer.findelements import find_elements
     from haruspex_infer.grid import Grid
     from haruspex_infer.mapfile import Map, read_map
 
-__all__ = ["Annotation", "Annotator", "Grid", "HaruspexError", "Map", "ResidueReport", "annotate", "read_map"]
+__all__ = [
+    "Annotation",
+    "Annotator",
+    "Elements",
+    "Grid",
+    "HaruspexError",
+    "Map",
+    "ResidueReport",
+    "annotate",
+    "find_elements",
+    "read_map",
+]
 
 # looked up on first use: the training package imports constants from here without ONNX Runtime
 _HOMES = {
     "Annotation": "annotation",
     "Annotator": "annotator",
+    "Elements": "elements",
     "Grid": "grid",
     "HaruspexError": "errors",
     "Map": "mapfile",
     "ResidueReport": "compare",
     "annotate": "annotator",
+    "find_elements": "findelements",
     "read_map": "mapfile",
 }
 
