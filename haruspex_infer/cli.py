@@ -8,6 +8,10 @@ folder.
 With --model, an atomic model is compared with the map residue by residue:
 a table, a strip plot, a copy of the model with agreement (0 to 100) in its
 B factors, and the stretches to look at first.
+
+With --elements, helix axes, strand traces grouped to sheets and backbones
+of nucleic acid are written as pseudo-atoms (mmCIF, PDB), ChimeraX markers
+and a table.
 """
 
 import shlex
@@ -47,6 +51,7 @@ class _Job:
     mask: Path | None
     model: Path | None
     density_weighted: bool
+    elements: bool
     html: bool
     command: str
     quiet: bool
@@ -127,6 +132,12 @@ def annotate_maps(
             help="Also write probability × density of each class, for Coot and Moorhen.",
         ),
     ] = False,
+    elements: Annotated[
+        bool,
+        typer.Option(
+            "--elements", help="Also write helices, strands and backbones of nucleic acid as objects."
+        ),
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Only say what was understood of each map, and annotate nothing.")
     ] = False,
@@ -147,7 +158,9 @@ def annotate_maps(
     """Annotate maps; the module's docstring is the help text."""
     try:
         command = shlex.join([PROGRAM, *sys.argv[1:]])
-        job = _Job(network, device, voxel_size, mask, model, density_weighted, report, command, quiet)
+        job = _Job(
+            network, device, voxel_size, mask, model, density_weighted, elements, report, command, quiet
+        )
         wanted = _which_maps(maps, example)
         failed = _check_all(wanted, voxel_size) if check else _annotate_all(wanted, output, job)
     except HaruspexError as error:
@@ -239,6 +252,7 @@ def _annotate_one(
     annotator: "Annotator", path: Path, folder: Path, job: _Job, console: Console
 ) -> "tuple[Annotation, ResidueReport | None]":
     from haruspex_infer.annotator import as_map, as_mask
+    from haruspex_infer.findelements import find_elements
     from haruspex_infer.placement import refuse_misplaced
     from haruspex_infer.structure import read_structure
 
@@ -273,6 +287,10 @@ def _annotate_one(
     annotation.save(
         folder, report=report, density_weighted=job.density_weighted, html=job.html, command=job.command
     )
+    if job.elements:
+        elements = find_elements(annotation)
+        elements.save(folder, annotation.map.stem)
+        console.print(f"{path.name}: {elements.line()}", markup=False)
     for note in () if report is None else report.notes:
         console.print(f"{path.name}: note: {note}", markup=False)
     return annotation, report

@@ -78,6 +78,18 @@ def test_a_map_is_annotated_beside_where_one_stands(some_map, toy, tmp_path):
     assert "some.cxc" in done.stdout
 
 
+def test_elements_are_written_when_asked_for(some_map, toy, tmp_path):
+    done = run(some_map, "--network", toy, "--device", "cpu", "--elements", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    written = {path.name for path in (tmp_path / "some_haruspex").glob("*_elements.*")}
+    assert written == {f"some_elements.{ending}" for ending in ("cif", "pdb", "cmm", "csv")}
+    told = done.stderr.splitlines()[-1]
+    assert re.match(r"some.map: \d+ heli.*strand.*nucleic acid", told)
+    rows = (tmp_path / "some_haruspex" / "some_elements.csv").read_text().splitlines()
+    found = sum(int(number) for number in re.findall(r"(\d+) (?:heli|strand|stretch)", told))
+    assert len(rows) == 1 + found
+
+
 def test_quiet_prints_nothing(some_map, toy, tmp_path):
     done = run(some_map, "--network", toy, "--quiet", "-o", tmp_path / "out")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
