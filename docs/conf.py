@@ -22,6 +22,7 @@ from haruspex_infer import __version__  # noqa: E402
 
 project = "Haruspex"
 author = "The Haruspex authors"
+copyright = f"{author}; BSD-3-Clause"
 release = version = __version__
 root_doc = "docs/index"
 include_patterns = ["docs/**.md", "docs/**.rst", "models/*.md", "CHANGELOG.md"]
