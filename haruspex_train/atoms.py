@@ -7,6 +7,7 @@ from torch import Tensor
 
 from haruspex_infer.classes import CLASSES
 from haruspex_train.library import TrainingAtoms
+from haruspex_train.truth import IGNORE
 
 
 class Draw:
@@ -97,6 +98,7 @@ class AtomSource:
         self.segment = put(atoms.segment, torch.long)
         self.offset = put(atoms.offset, torch.long)
         self.b_low = self._entry_low_b()
+        self.border = self._changes()
         self._places = [self._candidates(c.number) for c in CLASSES]
 
     def _entry_low_b(self) -> Tensor:
@@ -106,6 +108,19 @@ class AtomSource:
             for a, b in zip(self.offset[:-1].tolist(), self.offset[1:].tolist(), strict=True)
         ]
         return torch.stack(lows)
+
+    def _changes(self) -> Tensor:
+        """Whether the residue of each atom, or one of its two neighbours, is of another class than the next.
+
+        Residues are neighbours as they stand in the file, so the ends of chains count as well.
+        """
+        first = torch.cat([self.residue.new_ones(1, dtype=torch.bool), self.residue[1:] != self.residue[:-1]])
+        cls = self.cls[first]
+        change = torch.zeros(len(cls) + 1, dtype=torch.bool, device=cls.device)  # between i - 1 and i
+        change[1:-1] = (cls[1:] != cls[:-1]) & (cls[1:] != IGNORE) & (cls[:-1] != IGNORE)
+        wide = torch.nn.functional.pad(change, (1, 1))
+        border = wide[:-3] | wide[1:-2] | wide[2:-1] | wide[3:]
+        return border[first.long().cumsum(0) - 1]
 
     def _candidates(self, number: int) -> tuple[Tensor, Tensor, Tensor]:
         """Backbone atoms of one class, where those of every entry begin, and the weight of every entry.

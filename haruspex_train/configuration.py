@@ -34,7 +34,7 @@ class Configuration:
         ``cross_entropy`` or ``focal_and_dice``.
     weights : tuple of 5
         Weights in the loss: other, helix, strand, nucleotide, coil.
-    core, true_negative : float
+    core, border, true_negative : float
         Factors in the loss, see `losses.cross_entropy`.
     learning_rate, beta1, beta2, epsilon, weight_decay : float
         Of Adam (decoupled weight decay).
@@ -64,6 +64,7 @@ class Configuration:
     loss: str = "cross_entropy"
     weights: tuple[float, ...] = (0.5, 1.0, 1.2, 1.0, 0.5)
     core: float = 1.0
+    border: float | None = None
     true_negative: float = 1.0
     learning_rate: float = 0.001
     beta1: float = 0.9

@@ -16,6 +16,9 @@ COIL = 4
 CORE = 8
 """Flag added to the label of voxels within `CORE_RADIUS` of their atom: residues are judged there."""
 
+BORDER = 16
+"""Flag in place of `CORE` where the residue lies at the end of an element, or beside one in the chain."""
+
 CORE_RADIUS = 1.5
 """Å."""
 
@@ -74,7 +77,7 @@ def nearest_atom(crop: Tensor, position: Tensor, voxel_size: Tensor, edge: int) 
     return index, distance.view(n, edge, edge, edge)
 
 
-def label(index: Tensor, distance: Tensor, cls: Tensor, kind: Tensor) -> Tensor:
+def label(index: Tensor, distance: Tensor, cls: Tensor, kind: Tensor, border: Tensor) -> Tensor:
     """Turn nearest atoms into labels.
 
     Parameters
@@ -82,17 +85,23 @@ def label(index: Tensor, distance: Tensor, cls: Tensor, kind: Tensor) -> Tensor:
     index, distance : Tensor (n, edge, edge, edge)
         From `nearest_atom`.
     cls, kind : Tensor (atoms,)
-        Class and kind (0 ligand, 1 amino acid, 2 nucleotide) of the atoms that `index` counts.
+        Class (or `IGNORE`) and kind (0 ligand, 1 amino acid, 2 nucleotide) of the atoms that `index` counts.
+    border : Tensor (atoms,)
+        Whether the atom's residue is one where the class changes along the chain.
 
     Returns
     -------
     Tensor (n, edge, edge, edge), uint8
-        Class numbers or `COIL`, plus `CORE` close to the atom.
+        Class numbers or `COIL`, plus `CORE` or `BORDER` close to the atom; `IGNORE` where the atom's
+        class is in doubt.
     """
-    of_atom = torch.where((cls == 0) & (kind == 1), COIL, cls.long())
+    of_atom = torch.where((cls == 0) & (kind == 1), COIL, cls)
     # an extra row for "no atom", reached through index -1
     table = torch.cat([of_atom, of_atom.new_zeros(1)]).to(torch.uint8)
-    return table[index] + CORE * (distance < CORE_RADIUS).to(torch.uint8)
+    labels = table[index]
+    flag = torch.where(border, BORDER, CORE).to(torch.uint8)
+    flag = torch.cat([flag, flag.new_zeros(1)])[index]
+    return torch.where((distance < CORE_RADIUS) & (labels != IGNORE), labels + flag, labels)
 
 
 def drop_faint(labels: Tensor, index: Tensor, distance: Tensor, density: Tensor, element: Tensor) -> Tensor:

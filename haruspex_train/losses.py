@@ -5,12 +5,17 @@ from torch import Tensor
 from torch.nn import functional
 
 from haruspex_infer.classes import CLASSES, OTHER
-from haruspex_train.labels import COIL, CORE, plain
+from haruspex_train.labels import BORDER, COIL, CORE, plain
 from haruspex_train.truth import IGNORE
 
 
 def cross_entropy(
-    logits: Tensor, labels: Tensor, weights: Tensor, core: float = 1.0, true_negative: float = 1.0
+    logits: Tensor,
+    labels: Tensor,
+    weights: Tensor,
+    core: float = 1.0,
+    border: float | None = None,
+    true_negative: float = 1.0,
 ) -> Tensor:
     """Weighted cross-entropy (paper, Network Training).
 
@@ -24,6 +29,8 @@ def cross_entropy(
         Weights of the four classes and of coil.
     core : float
         Factor on voxels at the backbone atoms themselves, where residues are judged.
+    border : float, optional
+        The same at residues where the class changes along the chain; as `core` by default.
     true_negative : float
         Factor on voxels that are *other* and are called so; 1 treats all alike. The paper weighs everything
         else 16-fold: weights of 16 and a factor of 1/16.
@@ -34,7 +41,7 @@ def cross_entropy(
         Sum over voxels, divided by the number of those that count (not by their weights: with the paper's
         large ε, Adam's pace depends on the size of the loss).
     """
-    truth, weight = _truth_and_weight(labels, weights, core)
+    truth, weight = _truth_and_weight(labels, weights, core, border)
     entropy = functional.cross_entropy(logits.float(), truth, reduction="none")
     if true_negative != 1:
         called_other = logits.detach().argmax(1) == OTHER.number
@@ -43,14 +50,19 @@ def cross_entropy(
 
 
 def focal_and_dice(
-    logits: Tensor, labels: Tensor, weights: Tensor, core: float = 1.0, gamma: float = 2.0
+    logits: Tensor,
+    labels: Tensor,
+    weights: Tensor,
+    core: float = 1.0,
+    border: float | None = None,
+    gamma: float = 2.0,
 ) -> Tensor:
     """Focal loss (Lin et al. 2017) plus soft Dice over the batch (Milletari et al. 2016).
 
     The combination that Mu et al. (2024, Bioinform. Adv., vbae169) found best for strands. Parameters as in
     `cross_entropy`; `gamma` is the focal exponent.
     """
-    truth, weight = _truth_and_weight(labels, weights, core)
+    truth, weight = _truth_and_weight(labels, weights, core, border)
     log_p = functional.log_softmax(logits.float(), 1)
     log_right = log_p.gather(1, truth[:, None])[:, 0]
     focal = (1 - log_right.exp()) ** gamma * -log_right * weight
@@ -63,10 +75,14 @@ def focal_and_dice(
     return focal.sum() / (weight > 0).sum().clamp(min=1) + (1 - dice).mean()
 
 
-def _truth_and_weight(labels: Tensor, weights: Tensor, core: float) -> tuple[Tensor, Tensor]:
+def _truth_and_weight(
+    labels: Tensor, weights: Tensor, core: float, border: float | None
+) -> tuple[Tensor, Tensor]:
     """Class numbers, and the weight of every voxel."""
     ignored = labels == IGNORE
     code = torch.where(ignored, OTHER.number, plain(labels).long())
-    weight = weights[code] * torch.where(labels >= CORE, core, 1.0)
+    factor = torch.where(labels >= CORE, core, 1.0)
+    factor = torch.where(labels >= BORDER, core if border is None else border, factor)
+    weight = weights[code] * factor
     truth = torch.where(code == COIL, OTHER.number, code)
     return truth, torch.where(ignored, 0, weight)

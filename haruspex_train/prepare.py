@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.structure import Structure
 from haruspex_train.library import COORDINATE_STEP, AtomLibrary, differences, save_arrays
-from haruspex_train.secondary import elements, residue_classes
+from haruspex_train.secondary import agreed_classes, elements
+from haruspex_train.truth import IGNORE
 
 SPLITS = ("train", "val")
 """The splits that travel; the hold-out entries are homologues of the experimental pairs."""
@@ -78,8 +79,15 @@ def prepare(library_folder: str | Path, out: str | Path, workers: int | None = N
     packed["split"] = np.array(list(split_of.values()))
     save_arrays(out, packed)
 
-    counts = np.bincount(packed["residue_class"], minlength=4)
-    names = ("residues_other", "residues_helix", "residues_strand", "residues_nucleotide")
+    classes = packed["residue_class"]
+    counts = [*np.bincount(classes[classes != IGNORE], minlength=4), (classes == IGNORE).sum()]
+    names = (
+        "residues_other",
+        "residues_helix",
+        "residues_strand",
+        "residues_nucleotide",
+        "residues_in_doubt",
+    )
     return {
         "entries": len(entries),
         "atoms": len(packed["element"]),
@@ -89,7 +97,7 @@ def prepare(library_folder: str | Path, out: str | Path, workers: int | None = N
 
 
 def _entry(structure: Structure) -> _Entry:
-    classes = residue_classes(structure)
+    classes = agreed_classes(structure)
     number = elements(structure, classes)
     # a whole number of steps, so that rounding to steps about it rounds the position itself
     centre = np.round(structure.xyz.mean(axis=0) / COORDINATE_STEP) * COORDINATE_STEP

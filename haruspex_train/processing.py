@@ -1,11 +1,16 @@
 """What people and programs do to a map before it is shown: masks, flattening, clamping, other scales."""
 
+import math
+
 import torch
 from torch import Tensor
 
 from haruspex_train.atoms import AtomSource, CropAtoms, Draw
 from haruspex_train.density import Depositor
 from haruspex_train.settings import SimulationSettings
+
+SOFTNESS = 0.35
+"""Width of the edge of a soft mask, as a share of the density at which it lies."""
 
 
 class Processing:
@@ -80,7 +85,10 @@ class Processing:
             smooth = torch.where(part.view(column), self._part(atoms, weight, blur, protein, n), smooth)
         border = draw.uniform(n, low=0.02, high=0.25).view(column)
         hard_mask = (smooth > border).float()
-        soft_mask = torch.sigmoid((smooth - border) / (0.35 * border))
+        # the sigmoid lowered to end at nothing: a mask must not leave a ghost of what it removes
+        nothing = 1 / (1 + math.exp(1 / SOFTNESS))
+        soft_mask = torch.sigmoid((smooth - border) / (SOFTNESS * border))
+        soft_mask = ((soft_mask - nothing) / (1 - nothing)).clamp(min=0)
         remainder = draw.uniform(n, low=0.0, high=0.3).view(column)
         flat_mask = remainder + (1 - remainder) * soft_mask
         mask = torch.where(zone.view(column), hard_mask, torch.ones_like(smooth))

@@ -64,10 +64,11 @@ class Reconstruction:
             torch.fft.rfftn(draw.normal(n, *(self.depositor.edge,) * 3), dim=(1, 2, 3))
             / self.depositor.edge**1.5
         )
-        weighted = (signal + amplitude * white) * torch.sqrt(2 * fsc / (1 + fsc))
+        weight = torch.sqrt(2 * fsc / (1 + fsc))
+        plain = draw.happens(s.p_unweighted, n).view(column)
+        weighted = (signal + amplitude * white) * torch.where(plain, 1, weight)
 
         cut = edge * draw.uniform(n, low=1 / s.low_pass[1], high=1 / s.low_pass[0]).view(column)
-        cut = torch.maximum(cut, edge * 0.9)
         cut = torch.minimum(cut, 0.47 / voxel_size.view(column))
         width = 0.05 * cut
         return self.depositor.real(weighted * torch.sigmoid((cut - q) / width))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from haruspex_infer.backbone import completed_by_records, peptide_bonded
 from haruspex_infer.classes import HELIX, NUCLEOTIDE, OTHER, STRAND
 from haruspex_infer.structure import AMINO_ACID, NUCLEOTIDE_KIND, Structure
+from haruspex_train.truth import IGNORE
 
 EXTENSION = 2
 """Residues by which an element may grow at each end."""
@@ -40,6 +41,23 @@ def residue_classes(structure: Structure) -> NDArray[np.uint8]:
     classes = completed_by_records(found, structure)
     classes = extended(classes, structure)
     classes[structure.kind == NUCLEOTIDE_KIND] = NUCLEOTIDE.number
+    return classes
+
+
+def agreed_classes(structure: Structure) -> NDArray[np.uint8]:
+    """Class of every residue where coordinates alone and coordinates with records agree.
+
+    For training on simulated maps. Only a third of the library's models carry records, which call one in six
+    of the coil residues of these models helix or strand: without them the same density would have two truths.
+
+    Returns
+    -------
+    ndarray of uint8, shape (m,)
+        As `residue_classes`, and `haruspex_train.truth.IGNORE` where only the records speak of an element.
+    """
+    classes = residue_classes(structure)
+    found = extended(with_bulges(dssp_classes(structure), structure), structure)
+    classes[(structure.kind == AMINO_ACID) & (classes != found)] = IGNORE
     return classes
 
 

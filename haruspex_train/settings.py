@@ -32,7 +32,10 @@ class SimulationSettings:
     fsc_slope : tuple
         Steepness of the logistic Fourier shell correlation.
     low_pass : tuple
-        Final low-pass, in multiples of the resolution; never beyond 1 / 0.9 of it.
+        Final low-pass, in multiples of the resolution: nominal resolutions are those of whole maps, and the
+        best part of a map, or one that was never filtered, holds more.
+    p_unweighted : float
+        Probability that amplitudes are not weighted by the FSC, so that noise is sharpened with the signal.
     solvent_contrast : tuple
         Contrast taken away at low resolution by bulk solvent (Babinet); `p_solvent`, otherwise up to 0.5
         is added.
@@ -65,7 +68,7 @@ class SimulationSettings:
         (0.73, 2.4, 4.2),
         (0.15, 4.2, 5.2),
     )
-    b_total: tuple[tuple[float, float], ...] = ((-25.0, 70.0), (-20.0, 170.0), (20.0, 230.0))
+    b_total: tuple[tuple[float, float], ...] = ((-50.0, 60.0), (-55.0, 130.0), (-50.0, 190.0))
     b_spread: tuple[float, float] = (0.2, 1.3)
     b_field: tuple[float, float] = (0.0, 150.0)
     p_b_field: float = 0.6
@@ -76,9 +79,10 @@ class SimulationSettings:
     side_oxygen: tuple[float, float] = (0.2, 1.0)
     weak_stretch: float = 0.3
     fsc_slope: tuple[float, float] = (8.0, 22.0)
-    low_pass: tuple[float, float] = (0.95, 1.6)
-    solvent_contrast: tuple[float, float] = (0.0, 0.75)
-    p_solvent: float = 0.65
+    low_pass: tuple[float, float] = (0.65, 1.1)
+    p_unweighted: float = 0.25
+    solvent_contrast: tuple[float, float] = (0.1, 0.95)
+    p_solvent: float = 0.85
     anisotropy: tuple[float, float] = (20.0, 150.0)
     p_anisotropy: float = 0.3
     noise: tuple[float, float] = (0.1, 1.5)

@@ -124,7 +124,7 @@ class Simulator:
         index = atoms.index[judged]
         position = atoms.position[judged] - self.margin
         nearest, distance = nearest_atom(atoms.crop[judged], position, voxel_size, self.edge)
-        labels = label(nearest, distance, source.cls[index], source.kind[index])
+        labels = label(nearest, distance, source.cls[index], source.kind[index], source.border[index])
         if self.settings.label_density:
             segment = source.segment[index]
             # atoms of one element lie together, so a change of element or crop starts a new number

@@ -219,9 +219,11 @@ def loss_of(
     if cut:
         labels = labels[:, cut:-cut, cut:-cut, cut:-cut]
     if configuration.loss == "focal_and_dice":
-        loss = focal_and_dice(logits, labels, weights, configuration.core)
+        loss = focal_and_dice(logits, labels, weights, configuration.core, configuration.border)
     else:
-        loss = cross_entropy(logits, labels, weights, configuration.core, configuration.true_negative)
+        loss = cross_entropy(
+            logits, labels, weights, configuration.core, configuration.border, configuration.true_negative
+        )
     return loss * together.share((labels != IGNORE).sum())
 
 

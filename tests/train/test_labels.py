@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from haruspex_train.labels import (
+    BORDER,
     COIL,
     CORE,
     CORE_RADIUS,
@@ -51,12 +52,13 @@ def test_nearest_atom_is_the_nearest(seed, n, sizes):
     np.testing.assert_allclose(np.sqrt(of_named[found]), nearest[found], atol=2e-3)
 
 
-def two_atoms(cls, kind, apart=4):
+def two_atoms(cls, kind, apart=4, border=False):
     """Labels of a crop with two atoms along x."""
     position = torch.tensor([[6.0, 6.0, 4.0], [6.0, 6.0, 4.0 + apart]])
     crop = torch.zeros(2, dtype=torch.long)
     index, distance = nearest_atom(crop, position, torch.tensor([1.0]), EDGE)
-    return label(index, distance, torch.tensor(cls, dtype=torch.uint8), torch.tensor(kind))[0]
+    beside = torch.tensor([border, border])
+    return label(index, distance, torch.tensor(cls, dtype=torch.uint8), torch.tensor(kind), beside)[0]
 
 
 def test_coil_competes_with_classes():
@@ -81,15 +83,32 @@ def test_classes_and_their_core(cls, kind):
 
 
 def test_plain_keeps_what_is_ignored():
-    labels = torch.tensor([0, 1, COIL, CORE + 2, CORE + COIL, IGNORE], dtype=torch.uint8)
+    labels = torch.tensor([0, 1, COIL, CORE + 2, BORDER + COIL, IGNORE], dtype=torch.uint8)
     assert plain(labels).tolist() == [0, 1, COIL, 2, COIL, IGNORE]
+
+
+def test_residues_at_a_border_are_flagged():
+    usual, border = two_atoms([HELIX, 0], [1, 1]), two_atoms([HELIX, 0], [1, 1], border=True)
+    assert torch.equal(plain(usual), plain(border))
+    core = usual >= CORE
+    assert core.any()
+    assert torch.equal(border >= BORDER, core)
+    assert not (usual >= BORDER).any()
+
+
+def test_a_class_in_doubt_is_ignored():
+    labels = two_atoms([IGNORE, HELIX], [1, 1], apart=5.0)
+    assert set(labels.unique().tolist()) == {0, HELIX, HELIX + CORE, IGNORE}
+    assert labels[6, 6, 4] == IGNORE
 
 
 def test_faint_voxels_become_other_outside_the_core():
     """Two elements of very different density: each is judged by its own mean."""
     position = torch.tensor([[6.0, 6.0, 2.0], [6.0, 6.0, 9.0]])
     index, distance = nearest_atom(torch.zeros(2, dtype=torch.long), position, torch.tensor([1.0]), EDGE)
-    before = label(index, distance, torch.tensor([HELIX, STRAND]), torch.tensor([1, 1]))
+    before = label(
+        index, distance, torch.tensor([HELIX, STRAND]), torch.tensor([1, 1]), torch.tensor([False, True])
+    )
     density = torch.where(index == 0, 10.0, 1.0) * torch.where(distance < CORE_RADIUS, 1.0, 0.6)
     faint = (distance > 2.4) & (index >= 0)
     density[faint] *= 0.5
@@ -105,5 +124,5 @@ def test_nothing_is_dropped_where_there_are_no_atoms():
     none = torch.zeros(0, dtype=torch.long)
     index, distance = nearest_atom(none, torch.zeros(0, 3), torch.tensor([1.1]), 8)
     assert (index == -1).all()
-    labels = label(index, distance, none, none)
+    labels = label(index, distance, none, none, none.bool())
     assert (drop_faint(labels, index, distance, torch.rand(1, 8, 8, 8), none) == 0).all()

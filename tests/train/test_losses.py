@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from haruspex_train.labels import COIL, CORE
+from haruspex_train.labels import BORDER, COIL, CORE
 from haruspex_train.losses import cross_entropy, focal_and_dice
 from haruspex_train.truth import IGNORE
 
@@ -35,6 +35,16 @@ def test_cross_entropy(case, core):
     p, truth, weight = by_hand(case[0], core)
     expected = -(weight * np.log(p[truth, np.arange(8)])).sum() / 7
     assert cross_entropy(*case, core=core).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_residues_at_a_border_weigh_more(case):
+    logits, labels, weights = case
+    labels = torch.where(labels == CORE + COIL, BORDER + COIL, labels)
+    p, truth, weight = by_hand(logits, 2.0)
+    weight[6] *= 3
+    expected = -(weight * np.log(p[truth, np.arange(8)])).sum() / 7
+    got = cross_entropy(logits, labels, weights, core=2.0, border=6.0).item()
+    assert got == pytest.approx(expected, rel=1e-5)
 
 
 def test_true_negatives_weigh_less(case):

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from haruspex_train.labels import COIL, CORE, plain
+from haruspex_train.labels import BORDER, COIL, CORE, plain
 from haruspex_train.settings import SimulationSettings
 from haruspex_train.simulate import Simulator
+from haruspex_train.truth import IGNORE
 
 CPU = torch.device("cpu")
 EDGE = 32
@@ -22,6 +23,8 @@ UNTOUCHED = replace(
     p_gamma=0.0,
     scale_jitter=0.0,
     offset_jitter=0.0,
+    low_pass=(0.95, 1.1),
+    p_unweighted=0.0,
 )
 """Maps as refinement leaves them, normalised without error."""
 
@@ -49,7 +52,9 @@ def test_shapes_and_ranges(tiny_atoms):
         assert crops.density.max() <= simulator.normaliser.highest
         assert ((crops.resolution >= 1.7) & (crops.resolution < 5.2)).all()
         labels |= set(crops.labels.unique().tolist())
-    assert labels == {0, 1, 2, 3, COIL, *(CORE + c for c in (1, 2, 3, COIL))}
+    judged = {flag + c for flag in (CORE, BORDER) for c in (1, 2, 3, COIL)}
+    assert labels <= {0, 1, 2, 3, COIL, IGNORE, *judged}
+    assert {0, 1, 2, 3, COIL, CORE + 1, CORE + 2, CORE + 3, BORDER + COIL} <= labels
 
 
 def test_density_is_high_where_the_backbone_is(tiny_atoms):
@@ -72,7 +77,7 @@ def test_faint_voxels_are_other_unless_switched_off(tiny_atoms):
     changed = pruned.labels != whole.labels
     assert changed.any()
     assert (pruned.labels[changed] == 0).all()
-    assert (whole.labels[changed] < CORE).all()
+    assert ((whole.labels[changed] < CORE) | (whole.labels[changed] == IGNORE)).all()
     shell = (pruned.labels > 0) & (pruned.labels < CORE)
     assert pruned.density[changed].mean() < 0.5 * pruned.density[shell].mean()
 

@@ -7,6 +7,10 @@ from haruspex_infer.structure import AMINO_ACID, NUCLEOTIDE_KIND, Structure, joi
 
 SPLITS = {"1aaa": "train", "1bbb": "train", "1ccc": "train", "1ddd": "val", "1eee": "val"}
 
+# the two-fold rotation and the shift (Å) that lay a second strand beside the first with hydrogen bonds between
+ANTIPARALLEL = ((-0.809, -0.242, -0.536), (-0.242, -0.693, 0.679), (-0.536, 0.679, 0.502))
+BESIDE = (0.07, 5.82, -2.23)
+
 # radius (Å), azimuth (°) and height (Å) of a nucleotide's atoms: roughly A-form, which is all that tests need
 NUCLEOTIDE = {
     "P": (8.7, 70, -3.8), "OP1": (9.6, 75, -4.9), "OP2": (9.2, 62, -3.0), "O5'": (8.9, 78, -2.6),
@@ -38,15 +42,18 @@ def structure(letters, kind, names, positions, chain, residue_name):
     )
 
 
-def peptide(torsions, letters, chain, at):
-    """Serines with their side chains."""
+def peptide(torsions, letters, chain, at, turn=None):
+    """Serines with their side chains, turned by a matrix about their centre."""
     main = backbone(torsions)
     atoms = []
     for n, ca, c, o in main:
         cb = place(c, n, ca, 1.53, 110.0, -122.5)
         atoms.append([n, ca, c, o, cb, place(n, ca, cb, 1.42, 110.0, -60.0)])
     atoms = np.array(atoms)
-    atoms += np.array(at) - atoms.mean(axis=(0, 1))
+    atoms -= atoms.mean(axis=(0, 1))
+    if turn is not None:
+        atoms = atoms @ np.array(turn).T
+    atoms += np.array(at)
     return structure(letters, AMINO_ACID, ["N", "CA", "C", "O", "CB", "OG"], atoms, chain, "SER")
 
 
@@ -73,7 +80,7 @@ def models():
         parts = [
             peptide([HELIX] * (16 + k), "H" * (16 + k), "A", (0, 0, 0)),
             peptide([STRAND] * 8, "E" * 8, "B", (12, 0, 0)),
-            peptide([STRAND] * 8, "E" * 8, "C", (12, 5, 0)),
+            peptide([STRAND] * 8, "E" * 8, "C", np.add((12, 0, 0), BESIDE), ANTIPARALLEL),
             peptide([LEFT, (-80.0, 80.0)] * 4, " " * 8, "D", (0, 12, 0)),
             *duplex(6 + k, (-18, 0, 0)),
         ]
