@@ -50,13 +50,16 @@ def train(
 
 @app.command()
 def merge(
-    snapshots: Annotated[list[Path], typer.Argument(help="Weights of one run: weights.pt, weights-STEP.pt.")],
+    snapshots: Annotated[
+        list[Path],
+        typer.Argument(help="weights.pt or weights-STEP.pt of one run, or of runs with a common start."),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Weights to write.")],
     other_odds: Annotated[
         float, typer.Option(help="Factor on the odds of 'other': under 1, more is annotated.")
     ] = 1.0,
 ) -> None:
-    """Take the mean of snapshots of a run, which carries over better to experimental maps than its end."""
+    """Take the mean of weights, which carries over better to experimental maps than the end of a run."""
     from haruspex_train.merge import merge as run
 
     run(snapshots, out, other_odds)

@@ -162,7 +162,7 @@ def metadata(name: str, geometry: Geometry, run: dict[str, Any]) -> dict[str, An
             "digest": run["digest"],
             "entries": run["entries"],
             "steps": run["step"],
-            **{key: run[key] for key in ("merged_steps", "other_odds") if key in run},
+            **{key: run[key] for key in ("merged", "other_odds") if key in run},
             "seconds": round(run["seconds"]),
             "configuration": configuration,
         },

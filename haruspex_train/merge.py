@@ -1,12 +1,14 @@
-"""Merges snapshots of one training run into the network that ships.
+"""Merges weights of one training run, or of runs that went on from the same weights, into one network.
 
 The mean of weights along a run lies in a flatter place than its end and carries over better to other data
-(Izmailov et al. 2018, Averaging weights leads to wider optima). Here it matters: towards the end of a run the
+(Izmailov et al. 2018, Averaging weights leads to wider optima), and so does the mean of runs that set out
+from the same weights (Wortsman et al. 2022, Model soups). Here it matters: towards the end of a run the
 network fits the simulator, and recall on experimental maps falls.
 """
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,7 +23,9 @@ def merge(snapshots: list[Path], out: Path, other_odds: float = 1.0) -> None:
     Parameters
     ----------
     snapshots : list of path
-        Weights of one run (``weights.pt``, ``weights-STEP.pt``).
+        Weights of one run (``weights.pt``, ``weights-STEP.pt``), or of runs one of which started from the
+        weights of the other, or both from the same. The mean of unrelated runs is no network at all, and
+        nothing in the files tells: evaluate what comes out.
     out : path
         Weights to write; they can be exported, evaluated and trained on.
     other_odds : float
@@ -30,7 +34,7 @@ def merge(snapshots: list[Path], out: Path, other_odds: float = 1.0) -> None:
     Raises
     ------
     HaruspexError
-        If the snapshots are not of one run, or the factor is not positive.
+        If the networks differ in shape, or the factor is not positive.
     """
     if not other_odds > 0:
         raise HaruspexError(
@@ -39,9 +43,9 @@ def merge(snapshots: list[Path], out: Path, other_odds: float = 1.0) -> None:
     runs = [read_weights(path, torch.device("cpu")) for path in snapshots]
     first = runs[0]
     for path, run in zip(snapshots, runs, strict=True):
-        if (run["configuration"], run["digest"]) != (first["configuration"], first["digest"]):
+        if _shapes(run) != _shapes(first):
             raise HaruspexError(
-                f"{path} is of another run than {snapshots[0]}: weights of different runs have no mean."
+                f"{path} is of another network than {snapshots[0]}: weights of different shapes have no mean."
             )
     merged = {}
     for name, tensor in first["weights"].items():
@@ -51,5 +55,9 @@ def merge(snapshots: list[Path], out: Path, other_odds: float = 1.0) -> None:
     merged["head.bias"][OTHER.number] += math.log(other_odds)
     half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in merged.items()}
     latest = max(runs, key=lambda run: run["step"])
-    about = {"merged_steps": sorted(run["step"] for run in runs), "other_odds": other_odds}
-    write_state(latest | about | {"weights": half}, out)
+    parts = [{"step": run["step"], "digest": run["digest"]} for run in runs]
+    write_state(latest | {"merged": parts, "other_odds": other_odds, "weights": half}, out)
+
+
+def _shapes(run: dict[str, Any]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in run["weights"].items()}

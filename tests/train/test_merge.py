@@ -44,7 +44,7 @@ def test_the_mean_of_snapshots(run, tmp_path):
             expected = (first.float() + second.float()) / 2
             torch.testing.assert_close(mean[name].float(), expected, atol=1e-3, rtol=1e-3)
     network, about = load_network(tmp_path / "mean.pt")
-    assert about["merged_steps"] == [4, 8]
+    assert [part["step"] for part in about["merged"]] == [4, 8]
     assert about["step"] == 8
     with torch.no_grad():
         assert torch.isfinite(network(torch.rand(1, 1, 16, 16, 16))).all()
@@ -62,8 +62,9 @@ def test_the_odds_of_other_change_by_the_factor(run, tmp_path):
 
 
 def test_what_has_no_mean_is_told(run, training_file, tmp_path):
-    other = train(TINY, training_file, tmp_path / "other", "cpu", schedule=Schedule(validate_every=100))
-    with pytest.raises(HaruspexError, match="is of another run than"):
+    wider = replace(TINY, batch=2, steps=1, network_options={"channels": [8, 8], "blocks": [1, 1]})
+    other = train(wider, training_file, tmp_path / "other", "cpu", schedule=Schedule(validate_every=100))
+    with pytest.raises(HaruspexError, match="is of another network than"):
         merge([run / "weights.pt", other], tmp_path / "mean.pt")
     for odds in (0.0, -1.0, float("nan")):
         with pytest.raises(HaruspexError, match="give a positive factor"):

@@ -7,7 +7,7 @@ from haruspex_infer.structure import AMINO_ACID, NUCLEOTIDE_KIND, Structure, joi
 
 SPLITS = {"1aaa": "train", "1bbb": "train", "1ccc": "train", "1ddd": "val", "1eee": "val"}
 
-# the two-fold rotation and the shift (Å) that lay a second strand beside the first with hydrogen bonds between
+# the two-fold rotation and the shift (Å) that lay a second strand beside the first, hydrogen-bonded to it
 ANTIPARALLEL = ((-0.809, -0.242, -0.536), (-0.242, -0.693, 0.679), (-0.536, 0.679, 0.502))
 BESIDE = (0.07, 5.82, -2.23)
 
