@@ -26,6 +26,7 @@ def merge(snapshots: list[Path], out: Path, other_odds: float = 1.0) -> None:
         Weights of one run (``weights.pt``, ``weights-STEP.pt``), or of runs one of which started from the
         weights of the other, or both from the same. The mean of unrelated runs is no network at all, and
         nothing in the files tells: evaluate what comes out.
+        The last one says what the merged network is: its configuration, training data and step.
     out : path
         Weights to write; they can be exported, evaluated and trained on.
     other_odds : float
@@ -54,9 +55,8 @@ def merge(snapshots: list[Path], out: Path, other_odds: float = 1.0) -> None:
         merged[name] = tensor
     merged["head.bias"][OTHER.number] += math.log(other_odds)
     half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in merged.items()}
-    latest = max(runs, key=lambda run: run["step"])
     parts = [{"step": run["step"], "digest": run["digest"]} for run in runs]
-    write_state(latest | {"merged": parts, "other_odds": other_odds, "weights": half}, out)
+    write_state(runs[-1] | {"merged": parts, "other_odds": other_odds, "weights": half}, out)
 
 
 def _shapes(run: dict[str, Any]) -> dict[str, torch.Size]:
