@@ -57,7 +57,8 @@ def test_networks_are_judged_on_the_same_voxels(scores):
     _, _, found = scores
     assert [(s.network, s.resolution) for s in found] == [("threshold", r) for r in (2.5, 2.5, 4.0, 4.0)]
     np.testing.assert_array_equal(found[0].backbone.confusion, found[1].backbone.confusion)
-    assert found[0].voxels.cases == 5 * 32**3
+    # residues in doubt count neither way
+    assert 0.99 * (5 * 32**3) < found[0].voxels.cases <= 5 * 32**3
     assert 100 < found[0].backbone.cases < found[0].voxels.cases
     # the network calls dense voxels helix and nothing else
     confusion = found[0].backbone.confusion
@@ -79,6 +80,7 @@ def test_a_margin_is_left_out_for_everybody(scores, tmp_path):
     narrow = with_margin(path, tmp_path / "narrow.onnx", 3)
     assert parse_contract(Session(narrow, "cpu").metadata, "narrow").margin == 3
     wide, cut = simulated_scores([path, narrow], atoms, (3.0,), crops=2, edge=32)
-    assert wide.voxels.cases == cut.voxels.cases == 2 * 26**3
+    # residues in doubt count neither way
+    assert 0.99 * (cut.voxels.cases == 2 * 26**3) < wide.voxels.cases <= cut.voxels.cases == 2 * 26**3
     # both apply the same threshold: were their outputs not over the same voxels, they would differ
     np.testing.assert_array_equal(wide.voxels.confusion, cut.voxels.confusion)
