@@ -15,6 +15,7 @@ from haruspex_infer.mapfile import Map
 
 if TYPE_CHECKING:
     from haruspex_infer.compare import ModelLike, ResidueReport
+    from haruspex_infer.layers import LayerData
 
 # On the normalised scale solvent is 0 and strong molecular density 1. At 0.2 the enclosed volume of two
 # whole maps (EMD-11007, EMD-0093) is that of the molecules by mass (1.21 Å³ a dalton) within 15 %.
@@ -123,6 +124,19 @@ class Annotation:
         from haruspex_infer.compare import compare  # it imports this module
 
         return compare(self, model)
+
+    def to_napari(self) -> "list[LayerData]":
+        """Return the annotation as layers of napari, in Å: density, probabilities and classes.
+
+        Returns
+        -------
+        list of tuple
+            Data, attributes and kind of each layer (napari's LayerData); ``napari.layers.Layer.create(*one)``
+            makes a layer of one. Classes have the colours of `haruspex_infer.classes`.
+        """
+        from haruspex_infer.layers import napari_layers  # it imports this module
+
+        return napari_layers(self)
 
     def save(
         self,

@@ -44,6 +44,7 @@ def chimerax_script(
     lines = [
         "# Surface of the map coloured by class; written by haruspex-infer.",
         "# Models 2 to 5 are the probabilities of the classes, model 6 the labels: show them as you need.",
+        "# Around the voxels of each class there is a surface with: segmentation surfaces #6 each segment",
         f"open {quoted(density)} id #1",
         *(f"open {quoted(class_files[c.name])} id #{i}" for i, c in enumerate(shown, 2)),
         f"open {quoted(labels)} id #{last}",

@@ -317,7 +317,7 @@ def _look_first(report: "ResidueReport", stem: str) -> str:
         return f"{line}; no stretch of three or more stands out"
     shown = [f"{rank:3}  {stretch}" for rank, stretch in enumerate(report.stretches[:_SHOWN], 1)]
     rest = len(report.stretches) - len(shown)
-    more = [f"     and {rest} more in {stem}_summary.json"] if rest else []
+    more = [f"     and {rest} more in {stem}_summary.json and the report"] if rest else []
     return "\n".join([f"{line}; look first at", *shown, *more])
 
 

@@ -141,9 +141,7 @@ def model(residues: "ResidueReport", strips: str) -> str:
         + "<h3>Chains</h3>"
         + _chains(residues)
         + "<h3>Residue by residue</h3>"
-        + '<div class="scroll" tabindex="0" role="region" aria-label="Strip plot of the chains">'
-        + strips.replace("<svg ", '<svg id="strips" ', 1)
-        + "</div>"
+        + (_strips(strips) if strips else "<p>There are too many residues for one page: see the SVG file.</p>")
     )
 
 
@@ -176,6 +174,11 @@ def provenance(
     rows.append(("Shown here", escape(f"{shown.note}; 256 levels of density")))
     cells = [f"<tr><th scope='row'>{name}</th><td>{value}</td></tr>" for name, value in rows]
     return f'<table class="plain">{"".join(cells)}</table>'
+
+
+def _strips(strips: str) -> str:
+    label = "Strip plot of the chains"
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">{strips}</div>'
 
 
 def _stretches(residues: "ResidueReport") -> str:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 # normalised densities where the threshold begins and between which it moves
 _START, _LEAST, _MOST = CONTOUR, MOLECULE / 2, 2.5
 _FARTHEST = 8.0  # Å between residues that are drawn as joined
+# a plot of some 16,000 residues; those of more stay in a file of their own, or the page would be too heavy
+_LONGEST_STRIPS = 6_000_000
 _AROUND = 7.0  # Å around a stretch that the view shows
 
 
@@ -96,7 +98,10 @@ def write_report(
 
 
 def _model(residues: "ResidueReport", title: str) -> str:
-    content = sections.model(residues, strip_plot(residues, title))
+    strips = strip_plot(residues, title)
+    if len(strips) > _LONGEST_STRIPS:
+        strips = ""
+    content = sections.model(residues, strips)
     head = '<h2 id="model-head">Model</h2>'
     return f'<section id="model" aria-labelledby="model-head">{head}{content}</section>'
 
