@@ -227,7 +227,7 @@ def _annotate_all(maps: list[Path], output: Path | None, job: _Job) -> bool:
         if not job.quiet:
             typer.echo(_result(annotation, folder, job.html))
             if report is not None:
-                typer.echo(_look_first(report, annotation.map.stem))
+                typer.echo(_look_first(report, annotation.map.stem, job.html))
     return failed
 
 
@@ -310,14 +310,15 @@ def _result(annotation: "Annotation", folder: Path, html: bool) -> str:
     )
 
 
-def _look_first(report: "ResidueReport", stem: str) -> str:
+def _look_first(report: "ResidueReport", stem: str, html: bool) -> str:
     """Return the verdicts in a line, and the stretches to look at first."""
     line = f"{report.source}: {report.line()}"
     if not report.stretches:
         return f"{line}; no stretch of three or more stands out"
     shown = [f"{rank:3}  {stretch}" for rank, stretch in enumerate(report.stretches[:_SHOWN], 1)]
     rest = len(report.stretches) - len(shown)
-    more = [f"     and {rest} more in {stem}_summary.json and the report"] if rest else []
+    rest_in = f"{stem}_report.html" if html else f"{stem}_summary.json"
+    more = [f"     and {rest} more in {rest_in}"] if rest else []
     return "\n".join([f"{line}; look first at", *shown, *more])
 
 

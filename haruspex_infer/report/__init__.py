@@ -14,8 +14,8 @@ was taken for its marching cubes, which interpolate, and its mesh buffers, which
 160³ voxels is contoured in about a second. The page needs no network and allows itself none: its content
 security policy admits the scripts that were put in, by their digests, and nothing else.
 
-The report is written unless declined. It costs little (see docs/report.md), and who has just got a map wants
-to look at it before deciding which of the other files to open.
+The report is written unless declined. It costs little (docs/howto/report.md), and who has just got a map
+wants to look at it before deciding which of the other files to open.
 """
 
 from haruspex_infer.report.writing import write_report

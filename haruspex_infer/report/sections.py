@@ -141,7 +141,11 @@ def model(residues: "ResidueReport", strips: str) -> str:
         + "<h3>Chains</h3>"
         + _chains(residues)
         + "<h3>Residue by residue</h3>"
-        + (_strips(strips) if strips else "<p>There are too many residues for one page: see the SVG file.</p>")
+        + (
+            _strips(strips)
+            if strips
+            else "<p>There are too many residues for one page: see the SVG file.</p>"
+        )
     )
 
 

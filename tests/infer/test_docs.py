@@ -15,9 +15,9 @@ from haruspex_infer import network, read_map
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
 
 
-def block(start: str) -> str:
+def block(start: str, page: Path = PAGE) -> str:
     """The Python block of the section whose heading starts so."""
-    (section,) = [part for part in re.split(r"^#+ ", PAGE.read_text(), flags=re.M) if part.startswith(start)]
+    (section,) = [part for part in re.split(r"^#+ ", page.read_text(), flags=re.M) if part.startswith(start)]
     (code,) = re.findall(r"```python\n(.*?)```", section, flags=re.S)
     return code
 
@@ -73,6 +73,29 @@ def test_the_loop_tells_what_became_of_the_model(folder, capsys):
     assert names["model"][0][0][0][0].pos.x == pytest.approx(first + 0.3, abs=1e-4)
     for line in capsys.readouterr().out.splitlines():
         assert re.match(r"[012] chain A \d+–\d+: modelled ", line)
+
+
+def test_a_report_is_written(folder):
+    run(block("From Python", PAGE.parent / "howto" / "report.md"))
+    text = (folder / "map.html").read_text()
+    assert "<h1>My map</h1>" in text
+    assert 'id="model"' in text
+
+
+def test_layers_are_added_to_napari(folder, monkeypatch):
+    napari = pytest.importorskip("napari", reason="napari is not installed")
+    from napari.components import ViewerModel  # a viewer without a window
+
+    monkeypatch.setattr(napari, "Viewer", ViewerModel)
+    viewer = run(block("napari", PAGE.parent / "howto" / "viewers.md"))["viewer"]
+    assert [layer.name for layer in viewer.layers][::4] == ["map", "classes"]
+    assert viewer.dims.ndisplay == 3
+
+
+def test_a_segmentation_is_written(folder):
+    pytest.importorskip("h5py", reason="h5py is not installed")
+    run(block("ChimeraX", PAGE.parent / "howto" / "viewers.md"))
+    assert (folder / "map.seg").stat().st_size > 1000
 
 
 def test_every_column_is_explained(folder):

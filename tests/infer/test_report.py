@@ -22,7 +22,7 @@ from haruspex_infer import Annotation
 from haruspex_infer.classes import CLASSES
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.mapfile import Map, write_map_like
-from haruspex_infer.report import write_report
+from haruspex_infer.report import write_report, writing
 from haruspex_infer.report.composition import (
     BINS,
     VOLUME_OF_RESIDUE,
@@ -110,6 +110,14 @@ def test_only_the_scripts_of_the_package_are_allowed_to_run(tmp_path):
     digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
     assert policy.startswith("default-src 'none'; script-src " + " ".join(f"'sha256-{d}'" for d in digests))
     assert "unsafe-inline" not in policy.split("style-src")[0]
+
+
+def test_a_plot_that_is_too_heavy_stays_in_its_own_file(tmp_path, compared, monkeypatch):
+    assert 'class="strips"' in written(tmp_path, *compared)
+    monkeypatch.setattr(writing, "_LONGEST_STRIPS", 1000)
+    text = written(tmp_path, *compared)
+    assert 'class="strips"' not in text
+    assert "see the SVG file" in text
 
 
 def test_names_from_files_stay_text(tmp_path, compared):

@@ -88,7 +88,7 @@ def opened(browser, path, **options):
 
 @pytest.fixture
 def page(browser, report):
-    page = opened(browser, report, viewport={"width": 900, "height": 620})
+    page = opened(browser, report, viewport={"width": 720, "height": 500})
     yield page
     assert page.complaints == []
     page.context.close()
@@ -227,7 +227,7 @@ def test_hostile_names_do_nothing(browser, compared, tmp_path):
     table = replace(residues.table, chain=np.full(len(residues), HOSTILE))
     said = replace(residues, table=table, stretches=stretches, source=Path(HOSTILE), notes=(HOSTILE,))
     write_report(hostile, tmp_path / "r.html", said, HOSTILE, title=HOSTILE)
-    page = opened(browser, tmp_path / "r.html")
+    page = opened(browser, tmp_path / "r.html", viewport={"width": 400, "height": 400})
     page.click("[data-place='0']")
     assert HOSTILE in page.inner_text("#status")
     assert page.inner_text("h1") == HOSTILE
