@@ -18,6 +18,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 
 # WebGL without a graphics card
 _FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+_PATIENCE = 120_000  # ms; the machine may be busy with other tests
 _SYSTEM = ("chromium", "chromium-browser", "google-chrome")
 
 # counts pixels of a picture by the class colour that they are shades of
@@ -76,6 +77,7 @@ def opened(browser, path, **options):
     """A page without a network, and what it complained of or asked for."""
     context = browser.new_context(reduced_motion="reduce", **options)
     context.set_offline(True)
+    context.set_default_timeout(_PATIENCE)
     page = context.new_page()
     page.complaints = []
     page.on("console", lambda m: page.complaints.append(m.text) if m.type == "error" else None)
@@ -134,6 +136,7 @@ def test_the_threshold_moves_the_surface(page):
     assert before > 1000
     page.focus("#threshold")
     page.keyboard.press("PageUp")
+    playwright.expect.set_options(timeout=_PATIENCE)
     body = playwright.expect(page.locator("body"))
     body.not_to_have_attribute("data-triangles", str(before))
     assert page.inner_text("#threshold-value") != told
@@ -204,18 +207,18 @@ def test_everything_is_within_reach_of_the_keyboard(page):
     assert seen(page)["sum"] != after["sum"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_is_accessible_and_fits_a_narrow_window(browser, report, scheme):
+def test_it_is_accessible_and_fits_a_narrow_window(browser, report):
     axe = pytest.importorskip("axe_playwright_python.base", reason="axe-core is not installed")
-    page = opened(browser, report, viewport={"width": 390, "height": 800}, color_scheme=scheme)
+    page = opened(browser, report, viewport={"width": 390, "height": 500})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.evaluate(axe.AXE_FILE_PATH.read_text())
-    found = page.evaluate("axe.run()")
-    told = [(v["id"], v["nodes"][0]["html"][:120]) for v in found["violations"]]
-    assert told == []
-    assert len(found["passes"]) > 15
-    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert paper == {"light": "rgb(247, 248, 249)", "dark": "rgb(20, 24, 29)"}[scheme]
+    for scheme, colour in {"light": "rgb(247, 248, 249)", "dark": "rgb(20, 24, 29)"}.items():
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == colour
+        found = page.evaluate("axe.run()")
+        told = [(v["id"], v["nodes"][0]["html"][:120]) for v in found["violations"]]
+        assert told == []
+        assert len(found["passes"]) > 15
     assert page.complaints == []
     page.context.close()
 
