@@ -27,7 +27,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from haruspex_infer import __version__
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.files import prepare_folder
+from haruspex_infer.files import prepare_folder, quoted
 from haruspex_infer.network import DEFAULT_NETWORK
 
 if TYPE_CHECKING:
@@ -235,6 +235,8 @@ def _folders(maps: list[Path], output: Path | None) -> dict[Path, Path]:
     """Return the output folder of each map."""
     from haruspex_infer.mapfile import stem_of
 
+    for path in maps:
+        quoted(str(path.absolute()))  # told before the work
     if len(maps) == 1 and output is not None:
         return {maps[0]: output}
     folders: dict[Path, Path] = {}

@@ -1,8 +1,15 @@
 """What went wrong, told to a person."""
 
+_LONGEST = 1000
+
 
 class HaruspexError(Exception):
     """A fault in the input or the surroundings, in one sentence: what is wrong, where, what to do.
 
-    The command line prints it without a traceback and exits with code 2.
+    The command line prints it without a traceback and exits with code 2. Sentences quote names and contents
+    of files, which may hold anything: line breaks become blanks, and what a terminal would obey is left out.
     """
+
+    def __init__(self, sentence: str) -> None:
+        line = " ".join(sentence.split())[:_LONGEST]
+        super().__init__("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line))

@@ -96,6 +96,28 @@ def sole_use(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def refuse_unsafe_name(name: str) -> None:
+    """Refuse a name from an input that would not stay the name of a file in the folder chosen for results.
+
+    Raises
+    ------
+    HaruspexError
+        If it leads elsewhere, or holds characters that are not printed.
+    """
+    if not name.strip(". ") or not name.isprintable() or any(c in name for c in "/\\:"):
+        raise HaruspexError(f"{name!r} cannot be part of the names of results: give it a plain name.")
+
+
 def quoted(path: str) -> str:
-    """Return a path as the scripts of ChimeraX and PyMOL take it."""
+    """Return a path as the scripts of ChimeraX and PyMOL take it.
+
+    Raises
+    ------
+    HaruspexError
+        If they cannot: a line break in a path would be a command of its own.
+    """
+    if not path.isprintable() or ("'" in path and '"' in path):
+        raise HaruspexError(
+            f"{path!r} holds line breaks or both kinds of quotes, which viewers' scripts cannot: rename it."
+        )
     return f"'{path}'" if '"' in path else f'"{path}"'

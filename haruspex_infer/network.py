@@ -15,6 +15,8 @@ from haruspex_infer.normalise import Normaliser
 DEFAULT_NETWORK = "residual"
 METADATA_KEY = "haruspex"
 FORMAT = 1
+# voxels; activations of such a tile take some 200 GB
+_LARGEST_TILE = 512
 
 
 def find_network(name: str | os.PathLike[str]) -> Path:
@@ -138,9 +140,11 @@ def parse_contract(text: str | None, name: str) -> Contract:
             multiple=int(metadata["multiple"]),
             tile=int(metadata["tile"]),
             overlap=int(metadata["overlap"]),
-            normaliser=Normaliser(**metadata["normalisation"]),
+            normaliser=Normaliser(**{k: float(v) for k, v in metadata["normalisation"].items()}),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except RecursionError as error:
+        raise HaruspexError(f"{name} carries metadata nested too deep to be read.") from error
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise HaruspexError(
             f"{name} carries incomplete metadata ({type(error).__name__}: {error})."
         ) from error
@@ -158,10 +162,12 @@ def _refuse_impossible(contract: Contract, name: str) -> None:
         and contract.overlap >= 0
         and contract.tile % contract.multiple == 0
         and step >= contract.multiple
+        and contract.tile <= _LARGEST_TILE
+        and contract.normaliser.possible
     )
     if not possible:
         raise HaruspexError(
             f"{name} carries impossible metadata: tile {contract.tile}, margin {contract.margin}, "
             f"multiple {contract.multiple}, overlap {contract.overlap}, voxel size {contract.finest}-"
-            f"{contract.coarsest} Å, target {contract.voxel_size} Å."
+            f"{contract.coarsest} Å, target {contract.voxel_size} Å, {contract.normaliser}."
         )

@@ -5,6 +5,7 @@ Here solvent lies at 0 and strong molecular density at 1, whatever the box, the 
 Both packages normalise with this module, and a network's file carries the parameters it was trained with.
 """
 
+import math
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from haruspex_infer.errors import HaruspexError
 
 _MODE_SAMPLE = 2**20
+# Å; beyond it an envelope has lost the molecule
+_WIDEST = 50.0
 
 INVERTED = "the strongest density lies below the level of solvent: the contrast may be inverted"
 
@@ -49,6 +52,16 @@ class Normaliser:
     def parameters(self) -> dict[str, float]:
         """Return the parameters as they are written to a network's metadata."""
         return asdict(self)
+
+    @property
+    def possible(self) -> bool:
+        """Whether a map can be normalised with these parameters."""
+        return (
+            0 < self.core_fraction < 1
+            and 0 <= self.dilation <= _WIDEST
+            and 0 < self.percentile <= 100
+            and -math.inf < self.lowest < 0 < self.highest < math.inf
+        )
 
     def measure(
         self, density: NDArray[np.float32], voxel_size: tuple[float, float, float]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from haruspex_infer.classes import CLASSES
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.network import METADATA_KEY
+from haruspex_infer.onnxfile import read_network
 from haruspex_infer.resources import available_cores
 
 _CUDA = "CUDAExecutionProvider"
@@ -58,18 +59,22 @@ class Session:
 
     def __init__(self, path: Path, device: str = "auto") -> None:
         number = _gpu_number(device)
+        network = read_network(path)
         self.threads = available_cores()
         self.fallback: str | None = None
         session = None
         if device != "cpu":
-            session, reason = _cuda_session(path, number, self.threads)
+            session, reason = _cuda_session(network, number, self.threads)
             if session is None and device != "auto":
                 raise HaruspexError(f"The GPU ({device}) cannot be used: {reason}.")
             self.fallback = reason or None
         self.device = "cpu" if session is None else f"cuda:{number}"
-        self._session = session or _cpu_session(path, self.threads)
-        self.metadata: str | None = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        _check_shape(self._session, path)
+        self._session = session or _cpu_session(network, path, self.threads)
+        try:
+            self.metadata: str | None = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+            _check_shape(self._session, path)
+        except UnicodeDecodeError as error:
+            raise HaruspexError(f"{path} is damaged: its names are not text; get it again.") from error
 
     def batch_size(self, edge: tuple[int, int, int]) -> int:
         """Return how many tiles of an edge (z, y, x) run at once."""
@@ -120,14 +125,14 @@ def _options(threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
     return options
 
 
-def _cpu_session(path: Path, threads: int) -> Any:  # noqa: ANN401
+def _cpu_session(network: bytes, path: Path, threads: int) -> Any:  # noqa: ANN401
     try:
-        return onnxruntime.InferenceSession(path, _options(threads), [_CPU])
+        return onnxruntime.InferenceSession(network, _options(threads), [_CPU])
     except Exception as error:  # ONNX Runtime's errors share no base class but this
         raise HaruspexError(f"{path} is not a network that can be run ({_first_line(error)}).") from error
 
 
-def _cuda_session(path: Path, number: int, threads: int) -> tuple[Any, str]:
+def _cuda_session(network: bytes, number: int, threads: int) -> tuple[Any, str]:
     """Try a GPU; return the session or None, and the reason for None."""
     # a provider that is available need not work: only the session itself knows what it runs on
     if _CUDA not in onnxruntime.get_available_providers():
@@ -147,7 +152,7 @@ def _cuda_session(path: Path, number: int, threads: int) -> tuple[Any, str]:
             if hasattr(onnxruntime, "preload_dlls"):
                 onnxruntime.preload_dlls()
             session = onnxruntime.InferenceSession(
-                path, _options(threads), [(_CUDA, settings), _CPU], enable_fallback=0
+                network, _options(threads), [(_CUDA, settings), _CPU], enable_fallback=0
             )
         except Exception as error:  # ONNX Runtime's errors share no base class but this
             return None, _first_line(error)

@@ -170,9 +170,14 @@ def from_gemmi(document: "gemmi.Structure", name: str = "The model") -> Structur
     document.remove_hydrogens()
     document.remove_waters()
     document.remove_empty_chains()
-    structure = _columns(document)
+    try:
+        structure = _columns(document)
+    except UnicodeDecodeError as fault:
+        raise HaruspexError(f"{name} holds names that are not text: it is damaged; get it again.") from fault
     if structure.n_atoms == 0:
         raise HaruspexError(f"{name} holds no atoms; give a PDB or mmCIF file with coordinates.")
+    if not np.isfinite(structure.xyz).all():
+        raise HaruspexError(f"{name} holds atoms at places that are not numbers; get it again.")
     return structure
 
 
@@ -216,7 +221,8 @@ def _columns(document: "gemmi.Structure") -> Structure:
         "residue": np.array([row for row, _ in atoms], np.int64),
         "chain": np.array([chain for chain, _ in residues], np.str_),
         "name": np.array([residue.name for _, residue in residues], np.str_),
-        "number": np.array([residue.seqid.num for _, residue in residues], np.int32),
+        # gemmi knows residues without a number, and lines that lack one make them
+        "number": np.array([residue.seqid.num or 0 for _, residue in residues], np.int32),
         "insertion": np.array([residue.seqid.icode for _, residue in residues], np.str_),
         "kind": np.array([_kind(residue) for _, residue in residues], np.uint8),
     }

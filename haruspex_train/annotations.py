@@ -69,7 +69,7 @@ class Annotations:
             return Annotated(map_, self.annotator.annotate(map_).probabilities)
         kept = self.folder / self._name(path)
         if kept.is_file():
-            return Annotated(map_, np.load(kept, mmap_mode="r"))
+            return Annotated(map_, np.load(kept, mmap_mode="r", allow_pickle=False))
         probabilities = self.annotator.annotate(map_).probabilities
         with written_whole(kept) as stream:
             np.save(stream, probabilities)

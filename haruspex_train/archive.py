@@ -12,6 +12,7 @@ from urllib.parse import quote
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.files import prepare_folder, written_whole
 from haruspex_train.emdb import (
+    ENTRY,
     Entry,
     Hosts,
     Wanted,
@@ -142,7 +143,10 @@ def candidates(wanted: Wanted, hosts: Hosts, transfer: Transfer) -> list[str]:
             raise HaruspexError(
                 f"{hosts.search} does not answer with a table of EMDB ids; check the address."
             )
-        names += lines[1:]
+        found = lines[1:]
+        if not all(ENTRY.fullmatch(name) for name in found):
+            raise HaruspexError(f"{hosts.search} answers with what is no EMDB id; check the address.")
+        names += found
         if len(lines) <= _ROWS:
             return names
         page += 1
@@ -182,6 +186,8 @@ def _fetch(name: str, folder: Path, wanted: Wanted, hosts: Hosts, transfer: Tran
     record = own / _RECORD
     header = transfer.obtain(hosts.maps, header_name(name), own, check=read_header)
     entry = read_header(header)
+    if entry.name != name:
+        raise HaruspexError(f"{header} is the header of {entry.name}, not of {name}; fetch it again.")
     if reason := wanted.reason(entry):
         return reason
     if record.exists():

@@ -13,6 +13,7 @@ from haruspex_infer.annotator import Annotator
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.files import written_whole
 from haruspex_infer.network import METADATA_KEY, find_network
+from haruspex_infer.onnxfile import read_network, seal
 from haruspex_infer.structure import read_structure
 from haruspex_train.annotations import Annotations
 from haruspex_train.calibration import Cases, Correction, LeftOut, cases, fit, left_out
@@ -121,7 +122,7 @@ def write_corrected(network: Path, correction: Correction, out: Path, maps: Sequ
     HaruspexError
         If the network does not end in a convolution and softmax, or the file cannot be written.
     """
-    model = onnx.load(network)
+    model = onnx.load_model_from_string(read_network(network))
     fold(model, correction, str(network))
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
@@ -132,7 +133,7 @@ def write_corrected(network: Path, correction: Correction, out: Path, maps: Sequ
             }
             entry.value = json.dumps(json.loads(entry.value) | {"name": out.stem, "calibration": about})
     with written_whole(out) as stream:
-        stream.write(model.SerializeToString())
+        stream.write(seal(model.SerializeToString()))
 
 
 def fold(model: onnx.ModelProto, correction: Correction, name: str) -> None:

@@ -5,11 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException, ElementTree
 
 from haruspex_infer.errors import HaruspexError
 
 _RIBOSOME = re.compile(r"ribosom|\b[3-8]0S\b|polysome|\b[LS]SU\b", re.IGNORECASE)
+ENTRY = re.compile(r"EMD-\d+", re.ASCII)
+_MODEL = re.compile(r"[0-9a-z]{4}|pdb_[0-9a-z]{8}", re.ASCII)
 EXCLUSIONS = ("virus", "ribosome", "helical", "tomography")
 _SINGLE_PARTICLE = "singleparticle"
 _TOMOGRAPHY = ("tomography", "subtomogramaveraging")
@@ -136,10 +140,11 @@ def read_header(path: Path) -> Entry:
     """
     try:
         root = ElementTree.parse(path).getroot()
-    except (OSError, ElementTree.ParseError) as fault:
+    except (OSError, ParseError, DefusedXmlException) as fault:
         raise HaruspexError(f"{path} cannot be read as an EMDB header: {fault}.") from fault
-    name = root.get("emdb_id")
-    if root.tag != "emd" or not name:
+    name = root.get("emdb_id") or ""
+    # names become folders and files here: what is no accession code is not believed
+    if root.tag != "emd" or not ENTRY.fullmatch(name):
         raise HaruspexError(f"{path} is not an EMDB header of version 3.")
     title, sample = _text(root, "admin/title"), _text(root, "sample/name")
     method = _text(root, "structure_determination_list/structure_determination/method").lower()
@@ -158,7 +163,7 @@ def read_header(path: Path) -> Entry:
             dict.fromkeys(
                 p.text.strip().lower()
                 for p in root.iterfind("crossreferences/pdb_list/pdb_reference/pdb_id")
-                if p.text
+                if p.text and _MODEL.fullmatch(p.text.strip().lower())
             )
         ),
         kinds=tuple(_kinds(root, f"{title} {sample}", method)),
@@ -166,7 +171,7 @@ def read_header(path: Path) -> Entry:
     )
 
 
-def _kinds(root: ElementTree.Element, words: str, method: str) -> Iterator[str]:
+def _kinds(root: Element, words: str, method: str) -> Iterator[str]:
     if root.find(".//virus_supramolecule") is not None:
         yield "virus"
     if _RIBOSOME.search(words):
@@ -198,11 +203,11 @@ def validation_name(pdb_id: str) -> str:
     return f"validation_reports/{pdb_id[1:3]}/{pdb_id}/{pdb_id}_validation.xml.gz"
 
 
-def _text(root: ElementTree.Element, path: str) -> str:
+def _text(root: Element, path: str) -> str:
     return (root.findtext(path) or "").strip()
 
 
-def _number(element: ElementTree.Element | None) -> float | None:
+def _number(element: Element | None) -> float | None:
     try:
         return float(element.text or "") if element is not None else None
     except ValueError:

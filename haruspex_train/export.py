@@ -21,6 +21,7 @@ from haruspex_infer.errors import HaruspexError
 from haruspex_infer.files import written_whole
 from haruspex_infer.network import FORMAT, METADATA_KEY
 from haruspex_infer.normalise import Normaliser
+from haruspex_infer.onnxfile import seal
 from haruspex_train import __version__
 from haruspex_train.library import load_training_atoms
 from haruspex_train.networks import NETWORKS, AnnotationNetwork, Geometry
@@ -116,7 +117,7 @@ def export(weights: Path, out: Path, crops: NDArray[np.float32] | None = None) -
     entry = exported.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, json.dumps(metadata(out.stem, network.geometry, run))
     onnx.checker.check_model(exported, full_check=True)
-    serialised = exported.SerializeToString()
+    serialised = seal(exported.SerializeToString())
 
     edge, step = _SMALL_EDGE, network.geometry.multiple
     noise = np.random.default_rng(0).normal(0.3, 0.7, (2, 1, edge, edge + step, edge + 2 * step))

@@ -201,7 +201,7 @@ def save_arrays(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
 
 def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
-        with np.load(io.BytesIO(lzma.decompress(path.read_bytes()))) as arrays:
+        with np.load(io.BytesIO(lzma.decompress(path.read_bytes())), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError as fault:
         raise HaruspexError(f"There is no packed library {path}; check the path.") from fault

@@ -1,12 +1,14 @@
 """All figures of one pair of map and model that curation judges by."""
 
 import gzip
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree.ElementTree import ParseError
 
 import numpy as np
+from defusedxml import DefusedXmlException, ElementTree
 from numpy.typing import NDArray
 
 from haruspex_infer.classes import HELIX, NUCLEOTIDE, STRAND
@@ -22,6 +24,7 @@ from haruspex_train.truth import REACH
 DENSE = 3.0
 """σ level of density that a model should explain."""
 
+_LONGEST = 2**29
 _NAN = float("nan")
 
 
@@ -179,8 +182,11 @@ def archive_scores(path: Path | None) -> tuple[float, float]:
         return _NAN, _NAN
     try:
         with gzip.open(path) as stream:
-            entry = ElementTree.parse(stream).getroot().find(".//Entry")
-    except (OSError, EOFError, ElementTree.ParseError) as fault:
+            text = stream.read(_LONGEST + 1)
+        if len(text) > _LONGEST:
+            raise HaruspexError(f"{path} unpacks to more than {_LONGEST:,} bytes; fetch it again.")
+        entry = ElementTree.fromstring(text).find(".//Entry")
+    except (OSError, EOFError, zlib.error, ParseError, DefusedXmlException) as fault:
         raise HaruspexError(f"{path} cannot be read as validation data: {fault}.") from fault
     values: Mapping[str, str] = {} if entry is None else entry.attrib
     return _number(values.get("atom_inclusion_backbone")), _number(values.get("Q_score"))

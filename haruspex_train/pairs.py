@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from haruspex_infer.errors import HaruspexError
+from haruspex_infer.files import refuse_unsafe_name
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Pair:
     masked: str
     map_path: Path
     model_paths: tuple[Path, ...]
+
+    def __post_init__(self) -> None:
+        # results are written under this name
+        refuse_unsafe_name(self.name)
 
 
 def read_pairs(folder: str | Path, split: str) -> list[Pair]:

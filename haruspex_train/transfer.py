@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urljoin, urlsplit
 
 import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError
@@ -20,9 +21,10 @@ from haruspex_infer.errors import HaruspexError
 _PIECE = 2**20
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _DAMAGED_ATTEMPTS = 3
-_REDIRECTS_ONLY = Retry(
-    total=None, connect=0, read=0, status=0, other=0, redirect=5, respect_retry_after_header=False
-)
+_MOST_REDIRECTS = 5
+LARGEST = 2**35
+"""Bytes that a file may have, packed or unpacked; the largest maps of the EMDB come to a few 10⁹."""
+_LONGEST_ANSWER = 2**26
 
 
 @dataclass(frozen=True)
@@ -139,14 +141,17 @@ class Transfer:
             self._await_turn()
             answer: urllib3.BaseHTTPResponse | None = None
             try:
-                answer = self._pool.request("GET", url, headers={"Accept": accept}, retries=_REDIRECTS_ONLY)
-            except HTTPError as fault:
-                retry = _counted(retry, url, fault=fault)
-            else:
+                answer = self._get(url, {"Accept": accept})
                 if answer.status == 200:
-                    return answer.data.decode()
+                    return _short_body(answer, url)
                 _refuse_final(answer, url)
                 retry = _counted(retry, url, answer=answer)
+            except HTTPError as fault:
+                retry = _counted(retry, url, fault=fault)
+            finally:
+                if answer is not None:
+                    answer.close()
+                    answer.release_conn()
             retry.sleep(answer)
 
     def _download(self, url: str, target: Path, check: Callable[[Path], object] | None) -> None:
@@ -174,6 +179,8 @@ class Transfer:
                         f"{url} arrives damaged ({fault}), {damaged} times in a row; try again later."
                     ) from fault
                 furthest, retry = 0, _counted(retry, url, fault=fault)
+            except OSError as fault:
+                raise HaruspexError(f"{part} cannot be written: {fault.strerror or fault}.") from fault
             except HTTPError as fault:
                 if (size := _size(part)) > furthest:
                     # a long file over a bad line is cut often; that is no reason to give up
@@ -193,14 +200,34 @@ class Transfer:
         headers = {}
         if _size(part) and tag.exists():
             headers = {"Range": f"bytes={_size(part)}-", "If-Range": tag.read_text()}
-        return self._pool.request(
-            "GET",
-            url,
-            headers={**self._pool.headers, **headers},
-            preload_content=False,
-            decode_content=False,
-            retries=_REDIRECTS_ONLY,
-        )
+        return self._get(url, headers)
+
+    def _get(self, url: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+        """Ask for a URL, and follow redirects within its host: another host was not what was asked for."""
+        at = url
+        for _ in range(_MOST_REDIRECTS):
+            answer = self._pool.request(
+                "GET",
+                at,
+                headers={**self._pool.headers, **headers},
+                preload_content=False,
+                decode_content=False,
+                redirect=False,
+                retries=False,
+            )
+            place = answer.get_redirect_location()
+            if not place:
+                return answer
+            answer.close()
+            answer.release_conn()
+            onward = urljoin(at, place)
+            if not _same_host(at, onward):
+                raise HaruspexError(
+                    f"{url} leads away to {urlsplit(onward).netloc or onward}, which is not followed: "
+                    "name that host if it is to be trusted."
+                )
+            at = onward
+        raise HaruspexError(f"{url} leads from address to address; check the archive's address.")
 
     def _receive(self, answer: urllib3.BaseHTTPResponse, part: Path, tag: Path) -> None:
         if answer.status == 206:
@@ -209,7 +236,9 @@ class Transfer:
                 raise DamagedError("the server sent another range than was asked for")
         else:
             self._discard(part, tag)
-        self._afford(int(answer.headers.get("Content-Length", 0)), part.name)
+        size = int(answer.headers.get("Content-Length", 0))
+        _refuse_oversized(_size(part) + size, part.name)
+        self._afford(size, part.name)
         if answer.status == 200:
             mark = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
             # weak marks do not promise the same bytes
@@ -217,6 +246,7 @@ class Transfer:
                 tag.write_text(mark)
         with part.open("ab") as stream:
             for piece in answer.stream(_PIECE):
+                _refuse_oversized(stream.tell() + len(piece), part.name)
                 self._afford(len(piece), part.name)
                 with self._lock:
                     self._held += len(piece)
@@ -285,9 +315,30 @@ def refuse_damaged(path: Path, name: str, headers: Mapping[str, str], whole: boo
         try:
             with gzip.open(path) as stream:
                 while stream.read(_PIECE):
-                    pass
+                    _refuse_oversized(stream.tell(), name)
         except (OSError, EOFError, zlib.error) as fault:
             raise DamagedError(str(fault)) from fault
+
+
+def _refuse_oversized(size: int, name: str) -> None:
+    if size > LARGEST:
+        raise HaruspexError(f"{name.strip('.')} has more than {LARGEST:,} bytes, which no map or model has.")
+
+
+def _short_body(answer: urllib3.BaseHTTPResponse, url: str) -> str:
+    body = answer.read(_LONGEST_ANSWER + 1)
+    if len(body) > _LONGEST_ANSWER:
+        raise HaruspexError(
+            f"{url} answers with over {_LONGEST_ANSWER:,} bytes; check the archive's address."
+        )
+    return body.decode(errors="replace")
+
+
+def _same_host(one: str, other: str) -> bool:
+    """Return whether a redirect stays with its host; to go from http to https there is no other host."""
+    a, b = urlsplit(one), urlsplit(other)
+    upgraded = (a.scheme, b.scheme, a.port, b.port) == ("http", "https", None, None)
+    return a.hostname == b.hostname and (upgraded or (a.scheme, a.port) == (b.scheme, b.port))
 
 
 def _digests(field: str) -> dict[str, str]:

@@ -100,11 +100,13 @@ def test_unknown_devices(toy, device):
 
 
 def test_files_that_are_no_networks(tmp_path):
-    (tmp_path / "text.onnx").write_text("not a network")
+    for content in (b"not a network", b""):
+        (tmp_path / "text.onnx").write_bytes(content)
+        with pytest.raises(HaruspexError, match="is not an ONNX file"):
+            Session(tmp_path / "text.onnx", "cpu")
+    # Protocol Buffers with a graph, but none that means anything
+    (tmp_path / "empty.onnx").write_bytes(b"\x3a\x00")
     with pytest.raises(HaruspexError, match="is not a network that can be run"):
-        Session(tmp_path / "text.onnx", "cpu")
-    (tmp_path / "empty.onnx").write_bytes(b"")
-    with pytest.raises(HaruspexError, match="is not a network"):
         Session(tmp_path / "empty.onnx", "cpu")
 
 

@@ -1,6 +1,7 @@
 """A small archive on disk and a real HTTP server that serves it badly on purpose."""
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import random
@@ -118,6 +119,13 @@ class Archive:
         if path.startswith("/search/"):
             return self.search(request, fault)
         file = self.root / path.lstrip("/")
+        if isinstance(fault, tuple):  # status and where to
+            request.send_response(fault[0])
+            request.send_header("Location", fault[1])
+            request.send_header("Content-Length", "0")
+            return request.end_headers()
+        if fault == "endless":
+            return self.endless(request)
         if isinstance(fault, int):
             return self.status(request, fault)
         if not file.is_file():
@@ -169,6 +177,17 @@ class Archive:
         request.end_headers()
         request.wfile.write(body.encode())
         return None
+
+    @staticmethod
+    def endless(request):
+        """Send as much as is taken, without saying how much."""
+        request.send_response(200)
+        request.send_header("Connection", "close")
+        request.end_headers()
+        request.close_connection = True
+        with contextlib.suppress(OSError):
+            while True:
+                request.wfile.write(bytes(2**16))
 
     @staticmethod
     def status(request, code):
