@@ -138,7 +138,7 @@ class Elements:
         return len(self.helices) + len(self.strands) + len(self.stretches)
 
     def line(self) -> str:
-        """Tell in a line what was found."""
+        """Return in a line what was found."""
         nucleotides = sum(element.residues for element in self.stretches)
         in_sheets = sum(len(sheet.strands) for sheet in self.sheets)
         return (

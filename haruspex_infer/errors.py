@@ -8,6 +8,11 @@ class HaruspexError(Exception):
 
     The command line prints it without a traceback and exits with code 2. Sentences quote names and contents
     of files, which may hold anything: line breaks become blanks, and what a terminal would obey is left out.
+
+    Parameters
+    ----------
+    sentence : str
+        The sentence; at most 1000 characters of it are kept.
     """
 
     def __init__(self, sentence: str) -> None:

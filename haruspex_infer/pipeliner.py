@@ -157,6 +157,11 @@ class AnnotateMap(PipelinerJob):
                 "later jobs take as input."
             ),
         )
+        self.joboptions["elements"] = BooleanJobOption(
+            label="Find elements?",
+            default_value=False,
+            help_text="Also write helices, strands and nucleic acid as traces of pseudo-atoms.",
+        )
 
     def get_commands(self) -> list[PipelinerCommand]:
         """Return the one command: the command line."""
@@ -171,6 +176,8 @@ class AnnotateMap(PipelinerJob):
             command += ["--voxel-size", self._string("voxel_size")]
         if self.joboptions["density_weighted"].get_boolean():
             command.append("--density-weighted")
+        if self.joboptions["elements"].get_boolean():
+            command.append("--elements")
         return [*self.get_program_version_commands(), PipelinerCommand(command)]
 
     def create_output_nodes(self) -> None:
@@ -187,6 +194,9 @@ class AnnotateMap(PipelinerJob):
         self.add_output_node(f"{self._stem}.cxc", NODE_VISUALISATIONSCRIPT, ["haruspex", "chimerax"])
         self.add_output_node(self._name("summary.json"), NODE_PROCESSDATA, ["haruspex", "summary"])
         self.add_output_node(self._name("report.html"), NODE_LOGFILE, ["haruspex", "report"])
+        if self.joboptions["elements"].get_boolean():
+            self.add_output_node(self._name("elements.cif"), NODE_ATOMCOORDS, ["haruspex", "elements"])
+            self.add_output_node(self._name("elements.csv"), NODE_PROCESSDATA, ["haruspex", "elements"])
         if self._string("input_model"):
             self.add_output_node(self._name("residues.csv"), NODE_EVALUATIONMETRIC, ["haruspex", "residues"])
             self.add_output_node(self._name("model.cif"), NODE_ATOMCOORDS, ["haruspex", "agreement"])
@@ -202,17 +212,18 @@ class AnnotateMap(PipelinerJob):
         weighted = "_weighted" if self.joboptions["density_weighted"].get_boolean() else ""
         shown = [c for c in (HELIX, STRAND, NUCLEOTIDE) if summary["composition"][c.name]["molecule_voxels"]]
         model = [self._path("model.cif")] if self._string("input_model") else []
+        traces = [self._path("elements.cif")] if self.joboptions["elements"].get_boolean() else []
         objects = [_composition(summary, labels)]
         if model:
             objects += _comparison(summary["model"], self._path("residues.csv"))
-        if shown or model:
+        if shown or model or traces:
             objects.append(
                 make_map_model_thumb_and_display(
                     outputdir=self.output_dir,
                     maps=[self._path(f"{c.name}{weighted}.mrc") for c in shown],
                     maps_colours=[c.colour for c in shown],
                     maps_opacity=[0.8] * len(shown),
-                    models=model,
+                    models=model + traces,
                     title="density by class" if weighted else "probability by class",
                     maps_data=", ".join(f"{c.name} {c.colour}" for c in shown),
                     start_collapsed=False,

@@ -99,9 +99,12 @@ def test_a_model_is_compared(project, toy, tmp_path):
         network="from a file",
         network_file=str(toy),
         voxel_size="1.1",
+        elements="Yes",
     )
     made = kinds(job)
     assert made["map_residues.csv"] == "EvaluationMetric.csv.haruspex.residues"
+    assert made["map_elements.cif"] == "AtomCoords.cif.haruspex.elements"
+    assert made["map_elements.csv"] == "ProcessData.csv.haruspex.elements"
     assert made["map_model.cif"] == "AtomCoords.cif.haruspex.agreement"
     assert made["map_helix_weighted.mrc"] == "DensityMap.mrc.haruspex.weighted.helix"
     assert {node.type.split(".")[0] for node in job.input_nodes} == {
@@ -115,7 +118,10 @@ def test_a_model_is_compared(project, toy, tmp_path):
     shown = displayed(job)
     verdicts = shown["Model against map: 20 residues"]
     assert sum(int(row[1]) for row in verdicts.table_data) == 20
-    assert shown["3D viewer: density by class"].models == ["Haruspex/job001/map_model.cif"]
+    assert shown["3D viewer: density by class"].models == [
+        "Haruspex/job001/map_model.cif",
+        "Haruspex/job001/map_elements.cif",
+    ]
     listed = summary["model"]["look_first"]
     assert listed
     assert [row[1] for row in shown["Look at these stretches first"].table_data] == [
