@@ -50,6 +50,11 @@ def agreed_classes(structure: Structure) -> NDArray[np.uint8]:
     For training on simulated maps. Only a third of the library's models carry records, which call one in six
     of the coil residues of these models helix or strand: without them the same density would have two truths.
 
+    Parameters
+    ----------
+    structure : Structure
+        The model, with *m* residues.
+
     Returns
     -------
     ndarray of uint8, shape (m,)
