@@ -16,8 +16,10 @@ and a table.
 
 import shlex
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from haruspex_infer.annotation import Annotation
     from haruspex_infer.annotator import Annotator
     from haruspex_infer.compare import ResidueReport
+    from haruspex_infer.plan import Plan
 
 PROGRAM = "haruspex-infer"
 _WRONG_INPUT, _INTERRUPTED = 2, 130
@@ -52,6 +55,7 @@ class _Job:
     model: Path | None
     density_weighted: bool
     elements: bool
+    memory: float | None
     html: bool
     command: str
     quiet: bool
@@ -147,6 +151,14 @@ def annotate_maps(
             "--report/--no-report", help="Write STEM_report.html: surface, slices, figures, for any browser."
         ),
     ] = True,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            metavar="GB",
+            help="Memory to keep to: tiles become smaller, and the run slower.",
+            show_default=False,
+        ),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
     example: Annotated[
         bool, typer.Option("--example", help="Annotate the example: polymerase with RNA, part of EMD-11007.")
@@ -159,7 +171,17 @@ def annotate_maps(
     try:
         command = shlex.join([PROGRAM, *sys.argv[1:]])
         job = _Job(
-            network, device, voxel_size, mask, model, density_weighted, elements, report, command, quiet
+            network,
+            device,
+            voxel_size,
+            mask,
+            model,
+            density_weighted,
+            elements,
+            memory,
+            report,
+            command,
+            quiet,
         )
         wanted = _which_maps(maps, example)
         failed = _check_all(wanted, voxel_size) if check else _annotate_all(wanted, output, job)
@@ -210,17 +232,20 @@ def _annotate_all(maps: list[Path], output: Path | None, job: _Job) -> bool:
     from haruspex_infer.annotator import Annotator
 
     folders = _folders(maps, output)
-    annotator = Annotator(job.network, job.device)
+    annotator = Annotator(job.network, job.device, None if job.memory is None else job.memory * 1e9)
     console = Console(stderr=True, quiet=job.quiet, highlight=False, soft_wrap=True)
     failed = False
-    for path, folder in folders.items():
+    for path, found in _found_ahead(annotator, list(folders), job):
+        folder = folders[path]
         made_here = not folder.exists()
         try:
-            annotation, report = _annotate_one(annotator, path, folder, job, console)
+            annotation, report = _annotate_one(annotator, path, found.result(), folder, job, console)
         except HaruspexError as error:
             if made_here:
                 with suppress(OSError):  # nobody looks for results in a folder that is not there
                     folder.rmdir()
+            if annotator.failed:
+                raise
             _complain(error)
             failed = True
             continue
@@ -229,6 +254,40 @@ def _annotate_all(maps: list[Path], output: Path | None, job: _Job) -> bool:
             if report is not None:
                 typer.echo(_look_first(report, annotation.map.stem, job.html))
     return failed
+
+
+def _found_ahead(
+    annotator: "Annotator", maps: list[Path], job: _Job
+) -> "Iterator[tuple[Path, Future[Plan]]]":
+    """Yield maps as they are read and surveyed, each while the one before is annotated and written."""
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(_find, annotator, maps[0], job)
+        try:
+            for path, following in zip(maps, [*maps[1:], None], strict=True):
+                current = ahead
+                wait([current])
+                if following is not None:
+                    ahead = reader.submit(_find, annotator, following, job)
+                yield path, current
+        finally:
+            ahead.cancel()
+
+
+def _find(annotator: "Annotator", path: Path, job: _Job) -> "Plan":
+    """Read a map and find the molecule in it."""
+    from haruspex_infer.inputs import as_map, as_mask
+    from haruspex_infer.placement import refuse_misplaced
+    from haruspex_infer.stages import timed
+    from haruspex_infer.structure import read_structure
+
+    seconds: dict[str, float] = {}
+    with timed(seconds, "read"):
+        map_ = as_map(path, job.voxel_size)
+        where = None if job.mask is None else as_mask(job.mask, map_)
+    if job.model is not None:  # told before the work
+        refuse_misplaced(read_structure(job.model), map_.grid, str(job.model))
+    found = annotator.find(map_, where)
+    return replace(found, seconds=seconds | found.seconds)
 
 
 def _folders(maps: list[Path], output: Path | None) -> dict[Path, Path]:
@@ -251,22 +310,13 @@ def _folders(maps: list[Path], output: Path | None) -> dict[Path, Path]:
 
 
 def _annotate_one(
-    annotator: "Annotator", path: Path, folder: Path, job: _Job, console: Console
+    annotator: "Annotator", path: Path, found: "Plan", folder: Path, job: _Job, console: Console
 ) -> "tuple[Annotation, ResidueReport | None]":
-    from haruspex_infer.annotator import as_map, as_mask
-    from haruspex_infer.findelements import find_elements
-    from haruspex_infer.placement import refuse_misplaced
-    from haruspex_infer.structure import read_structure
-
-    map_ = as_map(path, job.voxel_size)
-    where = None if job.mask is None else as_mask(job.mask, map_)
-    if job.model is not None:  # told before the work
-        refuse_misplaced(read_structure(job.model), map_.grid, str(job.model))
     prepare_folder(folder)
-    plan = annotator.plan(map_)
+    plan = annotator.lay(found)
     console.print(f"{path.name}: {annotator.line()}, {plan.line()}", markup=False)
-    if where is not None:  # a density map given by mistake shows in this share
-        console.print(f"{path.name}: the mask keeps {where.mean():.1%} of the voxels", markup=False)
+    if plan.mask is not None:  # a density map given by mistake shows in this share
+        console.print(f"{path.name}: the mask keeps {plan.mask.mean():.1%} of the voxels", markup=False)
     for warning in plan.warnings:
         console.print(f"{path.name}: note: {warning}", markup=False)
     bar = Progress(
@@ -280,16 +330,14 @@ def _annotate_one(
     )
     with bar if console.is_terminal and not console.quiet else nullcontext():
         task = bar.add_task(path.name, total=None)
-        annotation = annotator.annotate(
-            map_, where, lambda done, total: bar.update(task, completed=done, total=total)
-        )
-    for warning in annotation.warnings[len(plan.warnings) :]:
-        console.print(f"{path.name}: note: {warning}", markup=False)
+        annotation = annotator.run(plan, lambda done, total: bar.update(task, completed=done, total=total))
     report = None if job.model is None else annotation.compare(job.model)
     annotation.save(
         folder, report=report, density_weighted=job.density_weighted, html=job.html, command=job.command
     )
     if job.elements:
+        from haruspex_infer.findelements import find_elements
+
         elements = find_elements(annotation)
         elements.save(folder, annotation.map.stem)
         console.print(f"{path.name}: {elements.line()}", markup=False)

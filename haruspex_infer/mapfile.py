@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.files import written_whole
 from haruspex_infer.grid import Grid, Triple
 from haruspex_infer.mapheader import (
     HEADER_BYTES,
@@ -22,9 +21,10 @@ from haruspex_infer.mapheader import (
     header_of,
     locate,
     parse_header,
-    sibling_header,
 )
 from haruspex_infer.resources import available_memory
+from haruspex_infer.slabs import slabs
+from haruspex_infer.volumefile import VolumeFile
 
 _MAP_ENDINGS = (".mrc", ".map", ".ccp4")
 PACKED = {b"\x1f\x8b": ".gz", b"BZ": ".bz2"}
@@ -194,12 +194,12 @@ def write_map_like(
     HaruspexError
         If the file cannot be written.
     """
-    mode, dtype = (2, "<f4") if volume.dtype.kind == "f" else (0, "i1")
-    data = template.header.to_file(volume)
-    with written_whole(path) as stream:
-        stream.write(sibling_header(template.header, data, mode, label))
-        for section in data:
-            stream.write(np.ascontiguousarray(section, dtype=dtype).tobytes())
+    axis = template.header.section_axis
+    with VolumeFile(template.header, volume.shape, path, label, volume.dtype.kind == "f") as out:
+        for first, last in slabs(tuple(np.moveaxis(volume, axis, 0).shape)):
+            part = [slice(None)] * 3
+            part[axis] = slice(first, last)
+            out.write(volume[tuple(part)])
 
 
 def _read_plain(path: Path) -> tuple[MapHeader, NDArray, list[str]]:

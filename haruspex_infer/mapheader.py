@@ -76,6 +76,11 @@ class MapHeader:
         """Whether origin tells the position; otherwise nstart does."""
         return bool((np.abs(self.position_by_origin) < _FARTHEST).all() and self.position_by_origin.any())
 
+    @property
+    def section_axis(self) -> int:
+        """Axis of (z, y, x) along which the file's sections follow each other."""
+        return 3 - self.axes[2]
+
     def to_zyx(self, data: NDArray) -> NDArray:
         """View file data (sections, rows, columns) as (z, y, x)."""
         column, row, section = self.axes
@@ -228,8 +233,12 @@ def header_of(grid: Grid) -> MapHeader:
     return MapHeader(fields)
 
 
-def sibling_header(header: MapHeader, data: NDArray, mode: int, label: str) -> bytes:
+def sibling_header(
+    header: MapHeader, figures: tuple[float, float, float, float], mode: int, label: str
+) -> bytes:
     """Return the bytes of a header like `header` for other data on the same voxels.
+
+    `figures` are the lowest, highest and mean value and their standard deviation.
 
     The extended header is left out, since it describes the data of the input. One label is added where
     there is room.
@@ -241,9 +250,7 @@ def sibling_header(header: MapHeader, data: NDArray, mode: int, label: str) -> b
     fields.nversion = 20141
     fields.map = b"MAP "
     fields.machst = mrcfile.utils.machine_stamp_from_byte_order("<")
-    fields.dmin, fields.dmax = data.min(), data.max()
-    fields.dmean = data.mean(dtype=np.float64)
-    fields.rms = data.std(dtype=np.float64)
+    fields.dmin, fields.dmax, fields.dmean, fields.rms = figures
     used = int(fields.nlabl)
     if used < _LABELS:
         fields.label[used] = label.encode("ascii")[:80].ljust(80)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haruspex_infer.errors import HaruspexError
+from haruspex_infer.slabs import SLAB_VOXELS, in_threads, slabs
 
 _MODE_SAMPLE = 2**20
 # Å; beyond it an envelope has lost the molecule
@@ -86,21 +87,43 @@ class Normaliser:
             If the map holds no density above its solvent level (a constant map, or a negative one).
         """
         offset = half_sample_mode(density)
-        above = np.maximum(density - np.float32(offset), 0)
-        peak = float(above.max(initial=0.0))
+        zero = np.float32(offset)
+        parts = slabs(density.shape)
+        peak = max(in_threads(lambda a, b: float((density[a:b] - zero).max(initial=0.0)), parts))
         # a map whose whole range is rounding error of its offset counts as constant
         if peak <= 1e-6 * abs(offset) or peak == 0.0:
             raise HaruspexError(
                 "The map holds no density above its solvent level: it is constant or inverted; "
                 "check that it is the right file and that density is positive."
             )
-        relative = above / np.float32(peak)  # powers of raw values could leave the range of float32
-        cube = relative * relative * relative
-        core = float(np.sum(cube * relative, dtype=np.float64) / np.sum(cube, dtype=np.float64))
-        envelope = relative > self.core_fraction * core
-        for axis, edge in enumerate(voxel_size):
-            envelope = _widen(envelope, axis, round(self.dilation / edge))
-        scale = float(np.percentile(relative[envelope], self.percentile)) * peak
+
+        def relative(first: int, last: int) -> NDArray[np.float32]:
+            # powers of raw values could leave the range of float32
+            return np.maximum(density[first:last] - zero, 0) / np.float32(peak)
+
+        def powers(first: int, last: int) -> tuple[float, float]:
+            above = relative(first, last)
+            cube = above * above * above
+            return float(np.sum(cube * above, dtype=np.float64)), float(np.sum(cube, dtype=np.float64))
+
+        fourth, third = (sum(sums) for sums in zip(*in_threads(powers, parts), strict=True))
+        threshold = self.core_fraction * fourth / third
+        radii = [round(self.dilation / edge) for edge in voxel_size]
+
+        def in_envelope(first: int, last: int) -> NDArray[np.float32]:
+            low = max(0, first - radii[0])
+            above = relative(low, min(len(density), last + radii[0]))
+            envelope = above > threshold
+            if not envelope.any():
+                return np.empty(0, np.float32)
+            for axis, radius in enumerate(radii):
+                envelope = _widen(envelope, axis, radius)
+            mine = slice(first - low, last - low)
+            return above[mine][envelope[mine]]
+
+        thick = slabs(density.shape, max(SLAB_VOXELS, 8 * radii[0] * math.prod(density.shape[1:])))
+        strong = np.concatenate(list(in_threads(in_envelope, thick)))
+        scale = float(np.percentile(strong, self.percentile, overwrite_input=True)) * peak
         if scale <= 0:
             raise HaruspexError(
                 "The map holds only isolated peaks and no molecular density: check that it is a cryo-EM map."
@@ -115,7 +138,8 @@ class Normaliser:
 
     def apply(self, density: NDArray[np.float32], offset: float, scale: float) -> NDArray[np.float32]:
         """Bring density to the scale that `measure` found."""
-        normalised = (density - np.float32(offset)) / np.float32(scale)
+        normalised = density - np.float32(offset)
+        normalised /= np.float32(scale)
         return np.clip(normalised, self.lowest, self.highest, out=normalised)
 
 
@@ -125,7 +149,12 @@ def is_inverted(normalised: NDArray[np.float32]) -> bool:
     Noise is as strong on both sides of solvent, and molecules lie above it: in ten experimental maps the
     cubes of the density above come to 7 times those below and more.
     """
-    return float(np.sum(normalised * normalised * normalised, dtype=np.float64)) < 0
+    return cubes(normalised) < 0
+
+
+def cubes(normalised: NDArray[np.float32]) -> float:
+    """Return the sum of the cubes of normalised density; see `is_inverted`."""
+    return float(np.sum(normalised * normalised * normalised, dtype=np.float64))
 
 
 def half_sample_mode(values: NDArray[np.float32]) -> float:
@@ -134,8 +163,9 @@ def half_sample_mode(values: NDArray[np.float32]) -> float:
     The half of the sorted values that spans the shortest range is kept, again and again, until one value
     remains (Bickel & Frühwirth 2006, Comput. Stat. Data Anal. 50, 3500). Large maps are thinned evenly.
     """
-    flat = values.ravel()
-    ordered = np.sort(flat[:: max(1, flat.size // _MODE_SAMPLE)])
+    places = np.arange(0, values.size, max(1, values.size // _MODE_SAMPLE))
+    # by places rather than from a flat copy: a map with permuted axes, or on disk, stays where it is
+    ordered = np.sort(values[np.unravel_index(places, values.shape)])
     while ordered.size > 2:
         half = (ordered.size + 1) // 2
         ranges = ordered[half - 1 :] - ordered[: ordered.size - half + 1]

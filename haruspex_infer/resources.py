@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import re
 from pathlib import Path
 
 
@@ -24,3 +25,17 @@ def available_memory() -> float:
     with contextlib.suppress(OSError, ValueError):
         memory = min(memory, int(Path("/sys/fs/cgroup/memory.max").read_text()))
     return memory
+
+
+def free_memory() -> float:
+    """Return the bytes of memory that nobody uses now, caches not counted; infinite where not known."""
+    free = available_memory()
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+        free = min(free, 1024 * int(found[1])) if found else free
+    with contextlib.suppress(OSError, ValueError):
+        group = Path("/sys/fs/cgroup")
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        cached = re.search(r"^inactive_file (\d+)", (group / "memory.stat").read_text(), re.MULTILINE)
+        free = min(free, limit - used + (int(cached[1]) if cached else 0))
+    return free

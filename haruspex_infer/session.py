@@ -1,32 +1,34 @@
-"""Runs a network with ONNX Runtime, and says truly on which device."""
+"""A network on a device: says truly on which, and what it has room for."""
 
-import contextlib
-import ctypes
-import io
-import math
-import os
 import re
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from haruspex_infer.classes import CLASSES
+from haruspex_infer.devices import free_gpu_memory, gpu_numbers
+from haruspex_infer.engines import Engine, cpu_engine, cuda_engine, first_line
 from haruspex_infer.errors import HaruspexError
+from haruspex_infer.halves import read_metadata
 from haruspex_infer.network import METADATA_KEY
 from haruspex_infer.onnxfile import read_network
-from haruspex_infer.resources import available_cores
+from haruspex_infer.resources import available_cores, free_memory
 
-_CUDA = "CUDAExecutionProvider"
-_CPU = "CPUExecutionProvider"
-_FATAL, _ERROR = 4, 3
-# input voxels of one batch: four tiles of 96³ keep a GPU busy; a CPU gains nothing beyond one
-_BATCH_VOXELS = {"cpu": 96**3, "cuda": 4 * 96**3}
+# What the runtimes say when memory is short: ONNX Runtime's arena, C++, CUDA, cuDNN and cuBLAS
+_NO_MEMORY = re.compile(
+    r"Failed to allocate memory|bad_alloc|bad allocation|out of memory|ALLOC_FAILED|not enough memory",
+    re.IGNORECASE,
+)
+# a CPU computes tiles of this much memory about as fast as larger ones
+_CPU_BYTES = 1_000_000_000
+# larger tiles save nothing on a GPU, and cuDNN chooses slower algorithms for them
+_GPU_VOXELS = 160**3
+_LEAST_VOXELS = 32**3
+
+
+class OutOfMemoryError(HaruspexError):
+    """The device has no room for a tile of this size; smaller ones may fit."""
 
 
 class Session:
@@ -43,6 +45,8 @@ class Session:
     ----------
     device : str
         Where it runs: ``cpu`` or ``cuda:N``.
+    engine : str
+        Runtime and number format, for instance ``onnxruntime float16``.
     fallback : str or None
         Why ``auto`` did not take a GPU.
     threads : int
@@ -58,35 +62,55 @@ class Session:
     """
 
     def __init__(self, path: Path, device: str = "auto") -> None:
-        number = _gpu_number(device)
-        network = read_network(path)
+        number = gpu_numbers(device)[0]
         self.threads = available_cores()
         self.fallback: str | None = None
-        session = None
+        model = read_network(path)
+        engine = None
         if device != "cpu":
-            session, reason = _cuda_session(network, number, self.threads)
-            if session is None and device != "auto":
+            engine, reason = cuda_engine(model, number, self.threads)
+            if engine is None and device != "auto":
                 raise HaruspexError(f"The GPU ({device}) cannot be used: {reason}.")
             self.fallback = reason or None
-        self.device = "cpu" if session is None else f"cuda:{number}"
-        self._session = session or _cpu_session(network, path, self.threads)
+        self.device = "cpu" if engine is None else f"cuda:{number}"
+        self._number = number
+        self._engine: Engine = engine or cpu_engine(model, str(path), self.threads)
+        self.engine = self._engine.name
+        self.metadata = read_metadata(model, METADATA_KEY)
         try:
-            self.metadata: str | None = self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-            _check_shape(self._session, path)
+            _check_shape(self._engine, path)
         except UnicodeDecodeError as error:
             raise HaruspexError(f"{path} is damaged: its names are not text; get it again.") from error
 
-    def batch_size(self, edge: tuple[int, int, int]) -> int:
-        """Return how many tiles of an edge (z, y, x) run at once."""
-        return max(1, _BATCH_VOXELS[self.device.split(":")[0]] // math.prod(edge))
+    def most_voxels(self, memory: float | None = None) -> int:
+        """Return the voxels of the largest tile that there is room for and that is worth it.
 
-    def run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        Parameters
+        ----------
+        memory : float, optional
+            Bytes to use at most on a CPU; what is best for speed if left out.
+        """
+        per_voxel = self._engine.bytes_per_voxel
+        if self.device == "cpu":
+            room = min(free_memory() / 2, _CPU_BYTES) if memory is None else memory
+            return max(_LEAST_VOXELS, int(room / per_voxel))
+        free = free_gpu_memory(self._number)
+        room = _GPU_VOXELS if free is None else 0.7 * free / per_voxel
+        return max(_LEAST_VOXELS, min(_GPU_VOXELS, int(room)))
+
+    def activations(self, voxels: int) -> int:
+        """Return the bytes that a tile of so many voxels takes, on the device."""
+        return voxels * self._engine.bytes_per_voxel
+
+    def run(self, tiles: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Return class probabilities.
 
         Parameters
         ----------
         tiles : ndarray, shape (n, 1, d, h, w)
-            Normalised density.
+            Normalised density, contiguous.
+        out : ndarray, shape (n, 4, d', h', w'), optional
+            Where to write the answer, contiguous: nothing needs to be allocated then.
 
         Returns
         -------
@@ -95,124 +119,31 @@ class Session:
 
         Raises
         ------
+        OutOfMemoryError
+            If the device has no memory for tiles of this size.
         HaruspexError
-            If the device fails, for instance for lack of memory.
+            If the device fails for another reason.
         """
         try:
-            return self._session.run(["probabilities"], {"density": tiles})[0]
-        except Exception as error:  # ONNX Runtime's errors share no base class but this
-            advice = "free its memory or use --device cpu" if self.device != "cpu" else "free memory"
-            raise HaruspexError(
-                f"The network failed on {self.device} ({_first_line(error)}); {advice}."
-            ) from error
+            return self._engine.run(tiles, out)
+        except Exception as error:  # the runtimes' errors share no base class but this
+            text = first_line(error)
+            if says_no_memory(error):
+                advice = "free its memory or use --device cpu" if self.device != "cpu" else "free memory"
+                raise OutOfMemoryError(
+                    f"The network ran out of memory on {self.device} ({text}); {advice}."
+                ) from error
+            raise HaruspexError(f"The network failed on {self.device} ({text}).") from error
 
 
-def _gpu_number(device: str) -> int:
-    if device in ("auto", "cpu", "cuda"):
-        return 0
-    match = re.fullmatch(r"cuda:(\d+)", device)
-    if not match:
-        raise HaruspexError(f"There is no device {device!r}: use auto, cpu, cuda or cuda:N.")
-    return int(match[1])
+def says_no_memory(error: Exception) -> bool:
+    """Return whether a runtime failed for lack of memory."""
+    return isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)) is not None
 
 
-def _options(threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.use_deterministic_compute = True
-    options.log_severity_level = _FATAL
-    return options
-
-
-def _cpu_session(network: bytes, path: Path, threads: int) -> Any:  # noqa: ANN401
-    try:
-        return onnxruntime.InferenceSession(network, _options(threads), [_CPU])
-    except Exception as error:  # ONNX Runtime's errors share no base class but this
-        raise HaruspexError(f"{path} is not a network that can be run ({_first_line(error)}).") from error
-
-
-def _cuda_session(network: bytes, number: int, threads: int) -> tuple[Any, str]:
-    """Try a GPU; return the session or None, and the reason for None."""
-    # a provider that is available need not work: only the session itself knows what it runs on
-    if _CUDA not in onnxruntime.get_available_providers():
-        return None, "the installed onnxruntime has no CUDA support (package onnxruntime-gpu)"
-    if not _has_driver():
-        return None, "this machine has no NVIDIA driver"
-    settings = {
-        "device_id": number,
-        "arena_extend_strategy": "kSameAsRequested",
-        # an exhaustive search times the algorithms, so that runs could differ in their last bits
-        "cudnn_conv_algo_search": "HEURISTIC",
-        "use_tf32": 0,
-    }
-    with _captured_messages() as messages:
-        try:
-            onnxruntime.set_default_logger_severity(_ERROR)
-            if hasattr(onnxruntime, "preload_dlls"):
-                onnxruntime.preload_dlls()
-            session = onnxruntime.InferenceSession(
-                network, _options(threads), [(_CUDA, settings), _CPU], enable_fallback=0
-            )
-        except Exception as error:  # ONNX Runtime's errors share no base class but this
-            return None, _first_line(error)
-        finally:
-            onnxruntime.set_default_logger_severity(_FATAL)
-    if session.get_providers()[0] != _CUDA:
-        return None, _reason(messages)
-    return session, ""
-
-
-@contextlib.contextmanager
-def _captured_messages() -> Iterator[list[str]]:
-    """Collect what ONNX Runtime prints while it looks for a GPU: it tells the reason nowhere else."""
-    lines: list[str] = []
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as sink, contextlib.redirect_stdout(io.StringIO()):
-        kept = os.dup(2)
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield lines
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            sink.seek(0)
-            lines += sink.read().decode(errors="replace").splitlines()
-
-
-def _has_driver() -> bool:
-    try:
-        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    return True
-
-
-def _reason(messages: list[str]) -> str:
-    """Say which library or device is at fault."""
-    for line in messages:
-        if missing := re.search(r"([\w.+-]*\.so[\w.]*): cannot open shared object file", line):
-            return f"{missing[1]} is missing, which haruspex-infer[cuda] installs"
-        if failure := re.search(r"CUDA failure \d+: [^;]*", line):
-            return failure[0].strip()
-    return "CUDA or cuDNN could not be loaded, which haruspex-infer[cuda] installs"
-
-
-def _first_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    found = re.search(r"CUDA failure \d+: [^;]*", text)
-    return (found[0] if found else text)[:200].strip()
-
-
-def _check_shape(session: Any, path: Path) -> None:  # noqa: ANN401
-    inputs = {entry.name: entry.shape for entry in session.get_inputs()}
-    outputs = {entry.name: entry.shape for entry in session.get_outputs()}
-    fits = (
-        len(inputs.get("density", ())) == 5
-        and len(outputs.get("probabilities", ())) == 5
-        and outputs["probabilities"][1] == len(CLASSES)
-    )
-    if not fits:
+def _check_shape(engine: Engine, path: Path) -> None:
+    inputs, outputs = engine.ranks()
+    if inputs != {"density": (5, None)} or outputs != {"probabilities": (5, len(CLASSES))}:
         raise HaruspexError(
             f"{path} is not a network for this program: it needs an input density (n, 1, d, h, w) "
             f"and an output probabilities (n, {len(CLASSES)}, d, h, w)."

@@ -1,181 +1,286 @@
-"""Cuts a volume into overlapping tiles and puts the network's answers together again.
+"""Lays tiles over the occupied part of a volume so that a network computes as few voxels as possible.
 
-Every voxel is annotated, each answer lands where its density came from, and the phase of the network's
-pooling is the same in all tiles, so that the result depends on where the tiles lie no more than the network
-does.
+Every occupied cell belongs to the core of one tile. A tile reaches beyond its core by half the overlap that
+the network asks for (and by the network's margin), unless the volume ends earlier. Where tiles overlap, their
+answers fade into each other. All tiles begin at multiples of the network's pooling and of the cells, so that
+the phase of the pooling is the same in all of them and answers fall into cells.
 """
 
-import itertools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from haruspex_infer.classes import CLASSES, OTHER
 from haruspex_infer.network import Contract
+from haruspex_infer.occupancy import CELL
 
 Origin = tuple[int, int, int]
+Box = tuple[slice, slice, slice]
+
+# starting a tile costs about as much as these many voxels
+_START = 32**3
+_WORTHWHILE = 0.995
 
 
 @dataclass(frozen=True)
-class AxisPlan:
-    """Tiles along one axis.
+class Tile:
+    """A part of a volume that a network sees at once.
 
     Attributes
     ----------
-    edge : int
-        Voxels of an input tile.
-    starts : tuple of int
-        First voxel of each input tile in the volume; negative where it begins in the padding.
+    start : tuple of int
+        First voxel (z, y, x) of the input; negative where it begins outside the volume.
+    shape : tuple of int
+        Voxels of the input.
+    answered : tuple of int
+        Voxels of the answer that count; they begin after the network's margin.
     """
 
-    edge: int
-    starts: tuple[int, ...]
+    start: Origin
+    shape: tuple[int, int, int]
+    answered: tuple[int, int, int]
+
+    @property
+    def voxels(self) -> int:
+        """Voxels of the input."""
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
 class TilePlan:
-    """Tiles of a volume.
+    """Tiles of a volume, the largest first.
 
-    Parameters
+    Attributes
     ----------
-    shape : tuple of int
+    tiles : tuple of Tile
+    volume : tuple of int
         Voxels (z, y, x) of the volume.
-    axes : tuple of AxisPlan
-        Tiles along z, y and x; the tiles of the volume are all combinations.
     margin : int
         Voxels by which an answer is smaller than its tile on every side.
     overlap : int
-        Voxels over which answers fade into their neighbours.
+        Voxels over which answers fade.
     """
 
-    shape: tuple[int, int, int]
-    axes: tuple[AxisPlan, AxisPlan, AxisPlan]
+    tiles: tuple[Tile, ...]
+    volume: tuple[int, int, int]
     margin: int
     overlap: int
 
-    def __len__(self) -> int:
-        return math.prod(len(axis.starts) for axis in self.axes)
+    @property
+    def voxels(self) -> int:
+        """Voxels that the network computes."""
+        return sum(tile.voxels for tile in self.tiles)
 
     @property
-    def edge(self) -> tuple[int, int, int]:
-        """Voxels (z, y, x) of an input tile."""
-        return self.axes[0].edge, self.axes[1].edge, self.axes[2].edge
+    def largest(self) -> int:
+        """Voxels of the largest tile."""
+        return max((tile.voxels for tile in self.tiles), default=0)
 
-    def origins(self) -> Iterator[Origin]:
-        """Yield the first voxel of each input tile."""
-        yield from itertools.product(*(axis.starts for axis in self.axes))
+    def places(self, tile: Tile) -> tuple[Box, Box]:
+        """Return where the part of the volume that a tile sees lies: in the volume, and in the tile."""
+        return _common((0, 0, 0), self.volume, tile.start, tile.shape)
 
-    def answered(self, origin: Origin) -> tuple[slice, slice, slice]:
-        """Return the voxels of the volume that the tile at `origin` answers for."""
-        return self._inside(origin, self.margin)[0]
+    def share(self, tile: Tile) -> NDArray[np.float32]:
+        """Return the weight of a tile's answer at each of its answered voxels; weights of all tiles sum to 1.
 
-    def cut(self, volume: NDArray[np.float32], origin: Origin) -> NDArray[np.float32]:
-        """Return the input tile at `origin`, with 0 (the level of solvent) beyond the volume."""
-        source, place = self._inside(origin, 0)
-        tile = np.zeros(self.edge, dtype=np.float32)
-        tile[place] = volume[source]
-        return tile
+        Within a tile the weight falls as a squared sine over the overlap towards its faces, where a network
+        sees least of the surroundings.
+        """
+        mine = self._fade(tile)
+        total = mine.copy()
+        first = self.first_answered(tile)
+        for other in self.tiles:
+            here, there = _common(first, tile.answered, self.first_answered(other), other.answered)
+            if other is not tile and all(part.stop > part.start for part in here):
+                total[here] += self._fade(other, there)
+        return np.divide(mine, total, out=mine)
 
-    def _inside(
-        self, origin: Origin, margin: int
-    ) -> tuple[tuple[slice, slice, slice], tuple[slice, slice, slice]]:
-        """Return the part of a block that lies in the volume: where in the volume, where in the block."""
-        source, place = [], []
-        for n, start, edge in zip(self.shape, origin, self.edge, strict=True):
-            first, last = start + margin, start + edge - margin
-            low, high = max(first, 0), min(last, n)
-            source.append(slice(low, high))
-            place.append(slice(low - first, high - first))
-        return (source[0], source[1], source[2]), (place[0], place[1], place[2])
+    def first_answered(self, tile: Tile) -> Origin:
+        """Return the voxel of the volume where a tile's answer begins."""
+        z, y, x = (start + self.margin for start in tile.start)
+        return z, y, x
 
-
-class Blend:
-    """Class probabilities of a volume, gathered from the answers of overlapping tiles.
-
-    Answers are averaged with a weight that falls smoothly towards the faces of a tile, where a network sees
-    least of the surroundings.
-
-    Parameters
-    ----------
-    plan : TilePlan
-        The tiles.
-    """
-
-    def __init__(self, plan: TilePlan) -> None:
-        self._plan = plan
-        self._sum = np.zeros((len(CLASSES), *plan.shape), dtype=np.float32)
-        self._weight = np.zeros(plan.shape, dtype=np.float32)
-        z, y, x = (_fade(edge - 2 * plan.margin, plan.overlap) for edge in plan.edge)
-        self._tile_weight = z[:, None, None] * y[:, None] * x
-
-    def add(self, origin: Origin, answer: NDArray[np.float32]) -> None:
-        """Take in the answer, shape (4, d, h, w), for the tile at `origin`."""
-        target, place = self._plan._inside(origin, self._plan.margin)
-        weight = self._tile_weight[place]
-        self._sum[(slice(None), *target)] += answer[(slice(None), *place)] * weight
-        self._weight[target] += weight
-
-    def result(self) -> NDArray[np.float32]:
-        """Return the probabilities, shape (4, z, y, x); voxels of skipped tiles are other."""
-        for total, weight in zip(self._sum.swapaxes(0, 1), self._weight, strict=True):
-            skipped = weight == 0
-            total[OTHER.number][skipped] = 1
-            total /= np.where(skipped, 1, weight)
-        return self._sum
+    def _fade(self, tile: Tile, part: Box = (slice(None),) * 3) -> NDArray[np.float32]:
+        z, y, x = (
+            _ramp(length, self.overlap)[along] for length, along in zip(tile.answered, part, strict=True)
+        )
+        return z[:, None, None] * y[:, None] * x
 
 
-def plan_tiles(shape: tuple[int, int, int], contract: Contract) -> TilePlan:
-    """Plan the tiles of a volume for a network.
+def plan_tiles(contract: Contract, region: NDArray[np.bool_], volume: Origin, most_voxels: int) -> TilePlan:
+    """Lay tiles over the occupied cells of a volume.
 
-    Answers cover the volume. Around the volume, a network whose answer is as large as its input also gets
-    padding of a quarter of the overlap, as far as that takes no further tile: a voxel on the face of the box
-    is then not on the face of a tile. Tiles are no larger than their number and the overlap ask for.
+    The box around the cells is cut in two wherever that saves computing, again and again, until nothing more
+    is saved and no tile has more voxels than allowed. Around the volume, a network whose answer is as large
+    as its input gets padding of a quarter of the overlap: a voxel on the face of the volume is then not on
+    the face of a tile.
 
     Parameters
     ----------
-    shape : tuple of int
-        Voxels (z, y, x) of the volume.
     contract : Contract
-        What the network asks of its input.
+        What the network asks for.
+    region : ndarray of bool
+        Cells to annotate.
+    volume : tuple of int
+        Voxels (z, y, x).
+    most_voxels : int
+        Voxels that a tile may have, as far as possible.
 
     Returns
     -------
     TilePlan
     """
-    axes = tuple(_plan_axis(n, contract) for n in shape)
-    return TilePlan(shape, (axes[0], axes[1], axes[2]), contract.margin, contract.overlap)
+    layout = _Layout(contract, volume, most_voxels)
+    tiles = [layout.tile(box) for box in _boxes(layout, region)]
+    tiles.sort(key=lambda tile: (-tile.voxels, tile.start))
+    return TilePlan(tuple(tiles), volume, contract.margin, contract.overlap)
 
 
-def _plan_axis(n: int, contract: Contract) -> AxisPlan:
-    margin, multiple, overlap = contract.margin, contract.multiple, contract.overlap
-    padding = 0 if margin else overlap // 4
-    block = contract.tile - 2 * margin
-    if n <= block:
-        edge = min(contract.tile, _round_up(n + 2 * padding + 2 * margin, multiple))
-        spare = edge - 2 * margin - n
-        return AxisPlan(edge, (-margin - min(padding, spare // 2),))
-    to_answer = n + 2 * padding
-    step = (block - overlap) // multiple * multiple
-    gaps = math.ceil(_round_up(to_answer - block, multiple) / step)
-    for edge in range(multiple, contract.tile + 1, multiple):
-        block = edge - 2 * margin
-        last = _round_up(to_answer - block, multiple) // multiple
-        if math.ceil(last / gaps) * multiple <= block - overlap:
-            break
-    # starts are spread evenly; whole multiples keep the phase of the pooling the same in all tiles
-    starts = [last * i // gaps * multiple - padding - margin for i in range(gaps + 1)]
-    return AxisPlan(edge, tuple(starts))
+class _Layout:
+    """From a box of cells to the tile around it, and what that costs."""
+
+    def __init__(self, contract: Contract, volume: Origin, most_voxels: int) -> None:
+        self.margin, self.multiple = contract.margin, contract.multiple
+        self.step = math.lcm(contract.multiple, CELL)
+        self.context = contract.overlap // 2
+        self.padding = 0 if contract.margin else contract.overlap // 4 // self.step * self.step
+        self.volume, self.most_voxels = volume, most_voxels
+        self.core = max(CELL, round(most_voxels ** (1 / 3)) - 2 * (self.context + self.margin))
+
+    def extent(self, axis: int, low: NDArray, high: NDArray) -> tuple[NDArray, NDArray]:
+        """Return the first answered voxel and the number of them for cells [low, high) along an axis."""
+        first = np.maximum(low * CELL - self.context, -self.padding) // self.step * self.step
+        last = np.minimum(high * CELL + self.context, self.volume[axis] + self.padding)
+        return first, -(-(last - first) // self.step) * self.step
+
+    def cost(self, low: list[NDArray], high: list[NDArray]) -> NDArray[np.float64]:
+        """Return the voxels to compute for boxes of cells; boxes larger than a tile count as several."""
+        lengths = [self.extent(axis, low[axis], high[axis])[1] for axis in range(3)]
+        edges = [(self.input_edge(length)).astype(np.float64) for length in lengths]
+        whole = edges[0] * edges[1] * edges[2]
+        cut = np.ones_like(whole)
+        for axis in range(3):
+            cells = (high[axis] - low[axis]) * CELL
+            parts = np.ceil(cells / self.core)
+            cut *= edges[axis] + (parts - 1) * 2 * (self.context + self.margin)
+        return np.where(whole <= self.most_voxels, whole, np.maximum(cut, whole)) + _START
+
+    def input_edge(self, answered: NDArray) -> NDArray:
+        """Return the edge of the input whose answer has at least this edge."""
+        return -(-(answered + 2 * self.margin) // self.multiple) * self.multiple
+
+    def tile(self, box: Box) -> Tile:
+        start, shape, answered = [], [], []
+        for axis, part in enumerate(box):
+            first, length = self.extent(axis, np.array(part.start), np.array(part.stop))
+            start.append(int(first) - self.margin)
+            shape.append(int(self.input_edge(length)))
+            answered.append(int(length))
+        return Tile((start[0], start[1], start[2]), _triple(shape), _triple(answered))
+
+    def fits(self, box: Box) -> bool:
+        return self.tile(box).voxels <= self.most_voxels
 
 
-def _fade(length: int, overlap: int) -> NDArray[np.float32]:
+def _boxes(layout: _Layout, region: NDArray[np.bool_]) -> list[Box]:
+    """Cut the box around occupied cells in two as long as that is worth it; return the boxes."""
+    z, y, x = (slice(0, n) for n in region.shape)
+    done, waiting = [], [_shrunk(region, (z, y, x))]
+    while waiting:
+        box = waiting.pop()
+        if box is None:
+            continue
+        halves = _best_cut(layout, region, box)
+        if halves is None:
+            done.append(box)
+        else:
+            waiting += [_shrunk(region, half) for half in halves]
+    return done
+
+
+def _best_cut(layout: _Layout, region: NDArray[np.bool_], box: Box) -> tuple[Box, Box] | None:
+    """Return the halves of a box with the least to compute, or None where cutting saves nothing."""
+    cells = region[box]
+    base = [part.start for part in box]
+    whole = layout.cost([np.array(p.start) for p in box], [np.array(p.stop) for p in box])
+    best, found = (math.inf if not layout.fits(box) else float(whole) * _WORTHWHILE), None
+    for axis in range(3):
+        n = cells.shape[axis]
+        if n < 2:
+            continue
+        low, high = _prefix_extents(cells, axis)
+        # the extents of what follows a cut are those of what precedes it in the mirrored box
+        mirrored = _prefix_extents(np.flip(cells, axis), axis)
+        low_after = [edges[::-1] for edges in mirrored[0]]
+        high_after = [edges[::-1] for edges in mirrored[1]]
+        low_after[axis], high_after[axis] = n - high_after[axis], n - low_after[axis]
+        before = layout.cost(
+            [low[a][:-1] + base[a] for a in range(3)], [high[a][:-1] + base[a] for a in range(3)]
+        )
+        after = layout.cost(
+            [low_after[a][1:] + base[a] for a in range(3)], [high_after[a][1:] + base[a] for a in range(3)]
+        )
+        place = int(np.argmin(before + after))
+        if before[place] + after[place] < best:
+            best, found = float(before[place] + after[place]), (axis, base[axis] + place + 1)
+    if found is None:
+        return None
+    axis, place = found
+    first, second = list(box), list(box)
+    first[axis], second[axis] = slice(box[axis].start, place), slice(place, box[axis].stop)
+    return (first[0], first[1], first[2]), (second[0], second[1], second[2])
+
+
+def _prefix_extents(cells: NDArray[np.bool_], axis: int) -> tuple[list[NDArray], list[NDArray]]:
+    """Return the box around the occupied cells of the first k sections along an axis, for every k from 1."""
+    low: list[NDArray] = [np.empty(0)] * 3
+    high: list[NDArray] = [np.empty(0)] * 3
+    for other in range(3):
+        if other == axis:
+            line = np.asarray(cells.any(axis=tuple(a for a in range(3) if a != axis)))
+            reached = np.where(line, np.arange(1, len(line) + 1), 0)
+            low[axis] = np.full(len(line), int(line.argmax()))
+            high[axis] = np.maximum(np.maximum.accumulate(reached), low[axis])
+            continue
+        third = 3 - axis - other
+        flat = cells.any(axis=third)
+        if axis > other:
+            flat = flat.T
+        seen = np.logical_or.accumulate(flat, axis=0)
+        low[other] = seen.argmax(axis=1)
+        high[other] = np.where(seen.any(axis=1), seen.shape[1] - seen[:, ::-1].argmax(axis=1), low[other])
+    return low, high
+
+
+def _shrunk(region: NDArray[np.bool_], box: Box) -> Box | None:
+    """Return the box around the occupied cells of a box, or None where there are none."""
+    cells = region[box]
+    parts = []
+    for axis, part in enumerate(box):
+        line = np.flatnonzero(cells.any(axis=tuple(a for a in range(3) if a != axis)))
+        if len(line) == 0:
+            return None
+        parts.append(slice(part.start + int(line[0]), part.start + int(line[-1]) + 1))
+    return parts[0], parts[1], parts[2]
+
+
+def _common(start: Origin, shape: Origin, other: Origin, other_shape: Origin) -> tuple[Box, Box]:
+    """Return what two boxes share: its place in the first, and in the second."""
+    here, there = [], []
+    for first, length, second, other_length in zip(start, shape, other, other_shape, strict=True):
+        low, high = max(first, second), min(first + length, second + other_length)
+        here.append(slice(low - first, max(low, high) - first))
+        there.append(slice(low - second, max(low, high) - second))
+    return (here[0], here[1], here[2]), (there[0], there[1], there[2])
+
+
+def _ramp(length: int, overlap: int) -> NDArray[np.float32]:
     """Return weights along one axis: 1 inside, falling as a squared sine over the overlap, never 0."""
     depth = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5
     ramp = np.minimum(depth / max(overlap, 1), 1) if overlap else np.ones(length)
     return (np.sin(np.pi / 2 * ramp) ** 2).astype(np.float32)
 
 
-def _round_up(n: int, multiple: int) -> int:
-    return math.ceil(n / multiple) * multiple
+def _triple(values: list[int]) -> tuple[int, int, int]:
+    return values[0], values[1], values[2]

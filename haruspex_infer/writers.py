@@ -3,6 +3,9 @@
 import json
 import os
 import platform
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from haruspex_infer.files import prepare_folder, written_whole
 from haruspex_infer.mapfile import Map, write_map_like
 from haruspex_infer.pymol import pymol_script
 from haruspex_infer.report import write_report
+from haruspex_infer.volumefile import VolumeFile
 
 
 def save_annotation(
@@ -34,16 +38,13 @@ def save_annotation(
     prepare_folder(folder)
     template = annotation.map
     class_files = {c.name: folder / f"{stem}_{c.name}.mrc" for c in CLASSES}
-    for c in CLASSES:
-        _write(template, annotation.probabilities[c.number], class_files[c.name], f"probability of {c.name}")
     labels = folder / f"{stem}_labels.mrc"
-    _write(template, annotation.labels, labels, " ".join(f"{c.number}={c.name}" for c in CLASSES))
     files = [*class_files.values(), labels]
+    began = time.perf_counter()
     if density_weighted:
-        for c in CLASSES:
-            files.append(folder / f"{stem}_{c.name}_weighted.mrc")
-            weighted = annotation.probabilities[c.number] * (template.density - np.float32(annotation.offset))
-            _write(template, weighted, files[-1], f"probability of {c.name} x (density - solvent)")
+        files += [folder / f"{stem}_{c.name}_weighted.mrc" for c in CLASSES]
+    _write_volumes(annotation, files)
+    annotation.report.setdefault("seconds", {})["write"] = time.perf_counter() - began
     if template.path is None or template.misread:
         density = folder / f"{stem}_density.mrc"
         _write(template, template.density, density, "density")
@@ -80,6 +81,46 @@ def _seen_from(folder: Path, path: Path) -> str:
         return str(path.resolve())
 
 
+def _write_volumes(annotation: Annotation, files: list[Path]) -> None:
+    """Write probabilities, labels and, where there are files for them, weighted densities, in one pass.
+
+    Slabs are interpolated on all cores, and every file is written by a thread of its own.
+    """
+    contents = [f"probability of {c.name}" for c in CLASSES]
+    contents.append(" ".join(f"{c.number}={c.name}" for c in CLASSES))
+    contents += [f"probability of {c.name} x (density - solvent)" for c in CLASSES]
+    template = annotation.map
+    axis = template.header.section_axis
+    with ExitStack() as stack:
+        outputs = [
+            stack.enter_context(
+                VolumeFile(
+                    template.header,
+                    annotation.grid.shape,
+                    path,
+                    f"haruspex-infer {__version__}: {content}",
+                    real=number != len(CLASSES),
+                )
+            )
+            for number, (path, content) in enumerate(zip(files, contents[: len(files)], strict=True))
+        ]
+        writers = [stack.enter_context(ThreadPoolExecutor(1)) for _ in outputs]
+        waiting: list[Future[None]] = []
+        for box, part in annotation.slabs(axis):
+            volumes = [*part, part.argmax(axis=0).astype(np.uint8)]
+            if len(outputs) > len(volumes):
+                weighted = template.density[box] - np.float32(annotation.offset)
+                volumes += [probability * weighted for probability in part]
+            for written in waiting:
+                written.result()
+            waiting = [
+                writer.submit(output.write, volume)
+                for writer, output, volume in zip(writers, outputs, volumes, strict=True)
+            ]
+        for written in waiting:
+            written.result()
+
+
 def _write(template: Map, volume: NDArray, path: Path, content: str) -> None:
     write_map_like(template, volume, path, f"haruspex-infer {__version__}: {content}")
 
@@ -98,7 +139,7 @@ def _summary(annotation: Annotation, report: ResidueReport | None) -> dict[str, 
             "voxel_size_zyx": grid.voxel_size,
             "origin_zyx": grid.origin,
         },
-        **annotation.report,
+        **_rounded(annotation.report),
         "density": {
             "solvent": annotation.offset,
             "strong": annotation.offset + annotation.scale,
@@ -113,7 +154,13 @@ def _summary(annotation: Annotation, report: ResidueReport | None) -> dict[str, 
     }
 
 
-_LIBRARIES = ("numpy", "mrcfile", "onnxruntime", "onnxruntime-gpu")
+def _rounded(report: dict[str, Any]) -> dict[str, Any]:
+    """Return a report with times in milliseconds: more digits say nothing."""
+    seconds = {stage: round(taken, 3) for stage, taken in report.get("seconds", {}).items()}
+    return {**report, "seconds": seconds}
+
+
+_LIBRARIES = ("numpy", "mrcfile", "onnxruntime", "onnxruntime-gpu", "openvino")
 
 
 def _version(distribution: str) -> str | None:

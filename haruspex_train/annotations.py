@@ -36,7 +36,7 @@ class Annotations:
     """Annotates maps with one network, and keeps the probabilities.
 
     Files are named after the digests of the network, of the map's file and of the engine's source, and after
-    the kind of device: whatever changes one of them makes a new file.
+    the kind of device and of runtime: whatever changes one of them makes a new file.
 
     Parameters
     ----------
@@ -78,8 +78,9 @@ class Annotations:
     def _name(self, path: Path) -> str:
         digests = (self.annotator.digest, digest_of(path), engine_digest())
         shown = [digest.removeprefix("sha256:")[:_SHOWN] for digest in digests]
-        device = self.annotator.session.device.split(":")[0]
-        return "_".join([path.name.split(".")[0], *shown, device]) + ".npy"
+        session = self.annotator.session
+        device = session.device.split(":")[0]
+        return "_".join([path.name.split(".")[0], *shown, device, *session.engine.split()]) + ".npy"
 
 
 @cache

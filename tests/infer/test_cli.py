@@ -13,7 +13,7 @@ import mrcfile
 import numpy as np
 import pytest
 from test_mapfile import bad_files, header_of, write_mrc
-from toys import lump, metadata, pointwise_network, save_network
+from toys import lump, save_network, valid_network
 
 import haruspex_infer
 from haruspex_infer.example import example_map
@@ -72,7 +72,7 @@ def test_a_map_is_annotated_beside_where_one_stands(some_map, toy, tmp_path):
     assert rest == []
     assert plan.startswith("some.map: toy 0.0.1 on cpu (")
     assert "44 × 36 × 40 voxels of 0.9 × 1.2 × 1.3 Å → 36 × 40 × 48 of 1.1 Å" in plan
-    assert "8 tiles of 24 × 32 × 32, about" in plan
+    assert "1 tile of 40 × 40 × 48, about" in plan
     assert done.stdout.startswith("some_haruspex: ")
     assert "helix" in done.stdout
     assert "some.cxc" in done.stdout
@@ -229,7 +229,7 @@ def test_version_and_help():
 
 def test_an_interrupt_ends_cleanly(tmp_path):
     path = write_mrc(tmp_path / "large.mrc", lump((128, 128, 128)), (1.1, 1.1, 1.1))
-    slow = pointwise_network(tmp_path / "slow.onnx", metadata(tile=8, overlap=0))
+    slow = valid_network(tmp_path / "slow.onnx", margin=7)
     process = subprocess.Popen(
         [*COMMAND, str(path), "--network", str(slow), "--device", "cpu", "-o", str(tmp_path / "out")],
         stdout=subprocess.PIPE,
@@ -237,7 +237,7 @@ def test_an_interrupt_ends_cleanly(tmp_path):
         text=True,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
-    assert "tiles of 8 × 8 × 8" in process.stderr.readline()
+    assert "to annotate" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     _, messages = process.communicate(timeout=60)
     if process.returncode == 0:

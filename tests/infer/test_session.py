@@ -21,11 +21,13 @@ def test_it_runs_on_the_cpu(toy):
         np.testing.assert_allclose(answer, pointwise_probabilities(tile[0]), atol=1e-6)
 
 
-def test_a_batch_holds_many_small_tiles_and_one_large_one(toy):
+def test_tiles_are_as_large_as_the_memory_allows(toy):
     session = Session(toy, "cpu")
-    assert session.batch_size((96, 96, 96)) == 1
-    assert session.batch_size((200, 200, 200)) == 1
-    assert session.batch_size((48, 48, 48)) == 8
+    few, many = session.most_voxels(3e8), session.most_voxels(6e8)
+    assert 1.9 < many / few < 2.1
+    assert session.activations(few) <= 3e8
+    assert session.most_voxels(0) >= 32**3
+    assert session.activations(session.most_voxels()) <= 1e9
 
 
 def test_auto_says_why_it_did_not_take_a_gpu(toy):
@@ -59,7 +61,7 @@ def dead_gpu(monkeypatch):
     providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
     monkeypatch.setattr(onnxruntime, "InferenceSession", DeadGpu(onnxruntime.InferenceSession))
-    monkeypatch.setattr("haruspex_infer.session._has_driver", lambda: True)
+    monkeypatch.setattr("haruspex_infer.engines.has_driver", lambda: True)
 
 
 def test_an_available_provider_is_not_believed(dead_gpu, toy, capfd):
@@ -72,7 +74,7 @@ def test_an_available_provider_is_not_believed(dead_gpu, toy, capfd):
 
 
 def test_a_machine_without_a_driver_is_told_so(dead_gpu, toy, monkeypatch):
-    monkeypatch.setattr("haruspex_infer.session._has_driver", lambda: False)
+    monkeypatch.setattr("haruspex_infer.engines.has_driver", lambda: False)
     with pytest.raises(HaruspexError, match="this machine has no NVIDIA driver"):
         Session(toy, "cuda")
 

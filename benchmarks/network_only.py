@@ -1,0 +1,150 @@
+"""Voxels a second of the network alone, by runtime, number format and tile.
+
+    python benchmarks/network_only.py --device cpu --edges 64 96
+    python benchmarks/network_only.py --device cuda --edges 40 96 128 160
+
+Every row is one runtime on one tile, in the same run on the same input: medians of five, times of input and
+output included, the largest difference of a probability and the share of other labels against ONNX Runtime
+in float32 on the same device. PyTorch runs the weights that lie beside the network (NETWORK.pt).
+"""
+
+import argparse
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from measuring import median_seconds, table
+from numpy.typing import NDArray
+
+from haruspex_infer.engines import (
+    Engine,
+    OnnxRuntimeEngine,
+    OpenVinoEngine,
+    _cuda_session,
+    onnxruntime_engine,
+)
+from haruspex_infer.halves import halved
+from haruspex_infer.network import find_network
+from haruspex_infer.resources import available_cores
+
+Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+def runtimes(network: str, device: str, threads: int) -> Iterator[tuple[str, Callable[[], Call]]]:
+    """Yield the name of each runtime that is there, and what loads it."""
+    path = find_network(network)
+    model = path.read_bytes()
+    if device == "cpu":
+        yield "onnxruntime float32", lambda: _call(onnxruntime_engine(model, network, threads))
+        for precision in ("f32", "bf16"):
+            yield f"openvino {precision}", lambda p=precision: _call(OpenVinoEngine(model, threads, p))  # type: ignore[misc]
+    else:
+        half = halved(model)
+        for name, graph, extra in (
+            ("onnxruntime float32", model, {}),
+            ("onnxruntime float16", half, {}),
+            ("onnxruntime float16 channels-last", half, {"prefer_nhwc": "1"}),
+        ):
+            yield name, lambda n=name, g=graph, e=extra: _cuda(n, g, threads, e)  # type: ignore[misc]
+    for kind in ("float32", "bfloat16") if device == "cpu" else ("float32", "float16"):
+        yield f"pytorch {kind}", lambda k=kind: _pytorch(path.with_suffix(".pt"), device, k)  # type: ignore[misc]
+
+
+def _call(engine: Engine) -> Call:
+    return lambda tile: engine.run(tile, None)
+
+
+def _cuda(name: str, model: bytes, threads: int, extra: dict[str, str]) -> Call:
+    session, reason = _cuda_session(model, 0, threads, extra)
+    if session is None:
+        raise RuntimeError(reason)
+    return _call(OnnxRuntimeEngine(session, name, 0))
+
+
+def _pytorch(weights: Path, device: str, kind: str) -> Call:
+    import torch
+
+    from haruspex_train.networks import NETWORKS
+    from haruspex_train.progress import read_weights
+
+    run = read_weights(weights, torch.device("cpu"))
+    configuration = run["configuration"]
+    network = NETWORKS[configuration["network"]](**configuration["network_options"])
+    network.load_state_dict(run["weights"])
+    network = network.float().eval().to(device)
+    dtype = getattr(torch, kind)
+    torch.backends.cudnn.benchmark = True
+    layout = torch.channels_last_3d
+
+    def call(tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        with torch.inference_mode(), torch.autocast(device, dtype, enabled=dtype != torch.float32):
+            given = torch.from_numpy(tile).to(device).contiguous(memory_format=layout)
+            return torch.softmax(network(given).float(), 1).cpu().numpy()
+
+    return call
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--network", default="residual")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--edges", type=int, nargs="+", default=[64, 96])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--tile", type=Path, help=".npy of normalised density to cut tiles from")
+    options = parser.parse_args()
+    rows = []
+    reference: dict[int, NDArray[np.float32]] = {}
+    for name, load in runtimes(options.network, options.device, available_cores()):
+        try:
+            began = time.perf_counter()
+            call = load()
+            loading = time.perf_counter() - began
+        except Exception as error:  # one that is not installed, or fails, is a row as well
+            rows.append([name, "", "", "", "", "", " ".join(str(error).split())[:60]])
+            continue
+        for edge in options.edges:
+            tile = density(edge, options.tile)
+            try:
+                answer = call(tile)  # a first call prepares for a shape
+                processor = time.process_time()
+                seconds = median_seconds(lambda c=call, t=tile: c(t), options.repeats)  # type: ignore[misc]
+                processor = time.process_time() - processor
+            except Exception as error:  # lack of memory, for instance
+                rows.append([name, str(edge), "", "", "", "", " ".join(str(error).split())[:60]])
+                continue
+            plain = reference.setdefault(edge, answer)
+            strong = tile[0, 0] >= 0.2
+            differing = (answer[0].argmax(0) != plain[0].argmax(0))[strong].mean()
+            rows.append(
+                [
+                    name,
+                    str(edge),
+                    f"{edge**3 / seconds / 1e6:.2f}",
+                    f"{processor:.1f}",
+                    f"{np.abs(answer - plain).max():.1e}",
+                    f"{differing:.2%}",
+                    f"loaded in {loading:.1f} s",
+                ]
+            )
+    head = ["runtime", "tile", "Mvoxel/s", "CPU s", "largest difference", "labels that differ", ""]
+    print(table(head, rows))
+
+
+def density(edge: int, source: Path | None) -> NDArray[np.float32]:
+    """Return a tile of normalised density, shape (1, 1, edge, edge, edge)."""
+    if source is None:
+        values = np.random.default_rng(0).gamma(0.3, 1.0, (edge,) * 3).clip(0, 8)
+    else:
+        whole = np.load(source, mmap_mode="r")
+        middle = [max(0, (n - edge) // 2) for n in whole.shape]
+        values = whole[tuple(slice(m, m + edge) for m in middle)]
+        values = np.pad(values, [(0, edge - n) for n in values.shape])
+    return np.ascontiguousarray(values, dtype=np.float32)[None, None]
+
+
+if __name__ == "__main__":
+    main()

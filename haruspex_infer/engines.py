@@ -1,0 +1,267 @@
+"""The runtimes that compute a network: ONNX Runtime on CPU and GPU, and OpenVINO on CPU where installed."""
+
+import contextlib
+import importlib.util
+import io
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haruspex_infer.devices import has_driver
+from haruspex_infer.errors import HaruspexError
+from haruspex_infer.halves import CannotHalveError, halved
+
+_CUDA = "CUDAExecutionProvider"
+_CPU = "CPUExecutionProvider"
+_FATAL, _ERROR = 4, 3
+_TRIAL = 16  # voxels; a multiple of what networks ask for, as long as they pool at most four times
+
+Axes = dict[str, tuple[int, int | None]]
+Ranks = tuple[Axes, Axes]
+
+
+class Engine(Protocol):
+    """A loaded network.
+
+    Attributes
+    ----------
+    name : str
+        Runtime and number format.
+    bytes_per_voxel : int
+        Memory that activations of the shipped networks take for each voxel of a tile, measured.
+    """
+
+    name: str
+    bytes_per_voxel: int
+
+    def run(self, tiles: NDArray[np.float32], out: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Return probabilities, in `out` if it is given."""
+        ...
+
+    def ranks(self) -> Ranks:
+        """Return the number of axes of inputs and outputs by name, and the fixed channels of outputs."""
+        ...
+
+
+class OnnxRuntimeEngine:
+    """A session of ONNX Runtime, whatever its device."""
+
+    def __init__(self, session: Any, name: str, bytes_per_voxel: int) -> None:  # noqa: ANN401 - it has no types
+        self.name, self.bytes_per_voxel = name, bytes_per_voxel
+        self._session = session
+
+    def run(self, tiles: NDArray[np.float32], out: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Return probabilities, in `out` if it is given."""
+        if out is None:
+            return self._session.run(["probabilities"], {"density": tiles})[0]
+        binding = self._session.io_binding()
+        for bind, name, array in (
+            (binding.bind_input, "density", tiles),
+            (binding.bind_output, "probabilities", out),
+        ):
+            bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+        self._session.run_with_iobinding(binding)
+        return out
+
+    def ranks(self) -> Ranks:
+        """Return the number of axes of inputs and outputs by name, and the fixed channels of outputs."""
+        inputs: Axes = {entry.name: (len(entry.shape), None) for entry in self._session.get_inputs()}
+        outputs: Axes = {
+            entry.name: (len(entry.shape), entry.shape[1] if len(entry.shape) > 1 else None)
+            for entry in self._session.get_outputs()
+        }
+        return inputs, outputs
+
+
+class OpenVinoEngine:
+    """A network compiled by OpenVINO, in bfloat16 where the processor computes that faster.
+
+    Bfloat16 moves probabilities by at most 0.03, and one label in 600 (``benchmarks/cpu_graphs.py``).
+    """
+
+    bytes_per_voxel = 480
+
+    def __init__(self, model: bytes, threads: int, precision: str | None = None) -> None:
+        import openvino
+
+        core = openvino.Core()
+        hints = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+        if precision is not None:
+            hints["INFERENCE_PRECISION_HINT"] = precision
+        self._compiled = core.compile_model(core.read_model(model, openvino.Tensor()), "CPU", hints)
+        self._request = self._compiled.create_infer_request()
+        used = self._compiled.get_property("INFERENCE_PRECISION_HINT")
+        self.name = f"openvino {used.to_string().replace('bf16', 'bfloat16').replace('f32', 'float32')}"
+        self._tensor = openvino.Tensor
+
+    def run(self, tiles: NDArray[np.float32], out: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """Return probabilities, in `out` if it is given."""
+        self._request.infer({0: self._tensor(np.ascontiguousarray(tiles), shared_memory=True)})
+        answer = self._request.get_output_tensor(0).data
+        if out is None:
+            return answer.copy()
+        np.copyto(out, answer)
+        return out
+
+    def ranks(self) -> Ranks:
+        """Return the number of axes of inputs and outputs by name, and the fixed channels of outputs."""
+        inputs: Axes = {port.any_name: (len(port.partial_shape), None) for port in self._compiled.inputs}
+        outputs: Axes = {}
+        for port in self._compiled.outputs:
+            axes = list(port.partial_shape)
+            fixed = len(axes) > 1 and axes[1].is_static
+            outputs[port.any_name] = (len(axes), axes[1].get_length() if fixed else None)
+        return inputs, outputs
+
+
+def cpu_engine(model: bytes, name: str, threads: int) -> Engine:
+    """Load a network on the CPU: with OpenVINO if that is installed, otherwise with ONNX Runtime.
+
+    Raises
+    ------
+    HaruspexError
+        If neither can run it.
+    """
+    if importlib.util.find_spec("openvino") is not None:
+        with contextlib.suppress(Exception):  # ONNX Runtime then runs it, or says what is wrong with it
+            return OpenVinoEngine(model, threads)
+    return onnxruntime_engine(model, name, threads)
+
+
+def onnxruntime_engine(model: bytes, name: str, threads: int) -> Engine:
+    """Load a network on the CPU with ONNX Runtime.
+
+    Raises
+    ------
+    HaruspexError
+        If it cannot be run.
+    """
+    import onnxruntime
+
+    options = _options(threads)
+    # the pattern of one tile is of no use for the next, and doubles the memory
+    options.enable_mem_pattern = False
+    try:
+        session = onnxruntime.InferenceSession(model, options, [_CPU])
+    except Exception as error:  # ONNX Runtime's errors share no base class but this
+        raise HaruspexError(f"{name} is not a network that can be run ({first_line(error)}).") from error
+    return OnnxRuntimeEngine(session, "onnxruntime float32", 800)
+
+
+def cuda_engine(model: bytes, number: int, threads: int) -> tuple[Engine | None, str]:
+    """Try to load a network on a GPU; return it or None, and the reason for None.
+
+    Float16 with channels last is fastest by far; what a runtime or a network cannot do is left out step by
+    step.
+    """
+    import onnxruntime
+
+    # a provider that is available need not work: only the session itself knows what it runs on
+    if _CUDA not in onnxruntime.get_available_providers():
+        return None, "the installed onnxruntime has no CUDA support (package onnxruntime-gpu)"
+    if not has_driver():
+        return None, "this machine has no NVIDIA driver"
+    trials: list[tuple[str, bytes, dict[str, str], int]] = [("onnxruntime float32", model, {}, 1600)]
+    with contextlib.suppress(CannotHalveError, ValueError):
+        half = halved(model)
+        trials.insert(0, ("onnxruntime float16", half, {}, 1000))
+        trials.insert(0, ("onnxruntime float16 channels-last", half, {"prefer_nhwc": "1"}, 1000))
+    for name, graph, extra, bytes_per_voxel in trials:
+        session, reason = _cuda_session(graph, number, threads, extra)
+        if session is not None:
+            engine = OnnxRuntimeEngine(session, name, bytes_per_voxel)
+            if graph is model or _works(engine):
+                return engine, ""
+    return None, reason
+
+
+def first_line(error: Exception) -> str:
+    """Return an error's message in one line, or the failure of CUDA that it tells of."""
+    text = " ".join(str(error).split())
+    found = re.search(r"CUDA failure \d+: [^;]*", text)
+    return (found[0] if found else text)[:200].strip()
+
+
+def _works(engine: OnnxRuntimeEngine) -> bool:
+    """Return whether an engine answers a small tile with probabilities, rather than fail or overflow."""
+    ramp = np.linspace(-1, 2, _TRIAL, dtype=np.float32)
+    tile = np.broadcast_to(ramp, (1, 1, 4 * _TRIAL, 4 * _TRIAL, _TRIAL)).repeat(4, axis=4)
+    try:
+        with _captured_messages():
+            answer = engine.run(np.ascontiguousarray(tile), None)
+    except Exception:  # whatever it is, a plainer engine may work
+        return False
+    return bool(np.abs(answer.sum(axis=1) - 1).max() < 1e-3)
+
+
+def _options(threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.use_deterministic_compute = True
+    options.log_severity_level = _FATAL
+    return options
+
+
+def _cuda_session(model: bytes, number: int, threads: int, extra: dict[str, str]) -> tuple[Any, str]:
+    """Try a GPU; return the session or None, and the reason for None."""
+    import onnxruntime
+
+    settings = {
+        "device_id": number,
+        "arena_extend_strategy": "kSameAsRequested",
+        # an exhaustive search times the algorithms, so that runs could differ in their last bits
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "use_tf32": 0,
+        **extra,
+    }
+    with _captured_messages() as messages:
+        try:
+            onnxruntime.set_default_logger_severity(_ERROR)
+            if hasattr(onnxruntime, "preload_dlls"):
+                onnxruntime.preload_dlls()
+            session = onnxruntime.InferenceSession(
+                model, _options(threads), [(_CUDA, settings), _CPU], enable_fallback=0
+            )
+        except Exception as error:  # ONNX Runtime's errors share no base class but this
+            return None, first_line(error)
+        finally:
+            onnxruntime.set_default_logger_severity(_FATAL)
+    if session.get_providers()[0] != _CUDA:
+        return None, _reason(messages)
+    return session, ""
+
+
+@contextlib.contextmanager
+def _captured_messages() -> Iterator[list[str]]:
+    """Collect what ONNX Runtime prints while it looks for a GPU: it tells the reason nowhere else."""
+    lines: list[str] = []
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as sink, contextlib.redirect_stdout(io.StringIO()):
+        kept = os.dup(2)
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield lines
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            sink.seek(0)
+            lines += sink.read().decode(errors="replace").splitlines()
+
+
+def _reason(messages: list[str]) -> str:
+    """Say which library or device is at fault."""
+    for line in messages:
+        if missing := re.search(r"([\w.+-]*\.so[\w.]*): cannot open shared object file", line):
+            return f"{missing[1]} is missing, which haruspex-infer[cuda] installs"
+        if failure := re.search(r"CUDA failure \d+: [^;]*", line):
+            return failure[0].strip()
+    return "CUDA or cuDNN could not be loaded, which haruspex-infer[cuda] installs"
