@@ -20,7 +20,6 @@ from haruspex_infer.backbone import UNKNOWN
 from haruspex_infer.chimerax import CONTOUR
 from haruspex_infer.classes import CLASSES, OTHER
 from haruspex_infer.files import written_whole
-from haruspex_infer.modelfile import CONTRADICTED
 from haruspex_infer.report import sections
 from haruspex_infer.report.shown import ShownVolume, shown_volume
 from haruspex_infer.sampling import mean_and_sigma
@@ -157,7 +156,6 @@ def _trace(residues: "ResidueReport") -> dict[str, Any]:
         "class": classes.tolist(),
         "joined": joined.astype(int).tolist(),
         "places": places,
-        "colour": CONTRADICTED,
     }
 
 

@@ -199,31 +199,44 @@
   }));
 
   // ---- the model ---------------------------------------------------------------------------------------
-  let trace = null;
-  function drawModel() {
-    const { position, joined, places } = facts.model;
-    const flagged = new Set();
-    places.forEach(({ rows }) => { for (let row = rows[0]; row < rows[1]; row++) flagged.add(row); });
-    const marked = rgb(dark.matches ? "#e0559f" : facts.model.colour);
+  let trace = null, chosen = null;
+  function tube(name, wanted, colourOf, radiusOf) {
+    const { position, joined } = facts.model;
     const from = [], to = [], tint = [], tintTo = [], radius = [];
-    const colourOf = (row) => (flagged.has(row) ? marked : colours[facts.model.class[row]]).map((c) => c / 255);
     joined.forEach((is, row) => {
-      if (!is) return;
+      if (!is || !wanted(row)) return;
       from.push(...position.slice(3 * row, 3 * row + 3));
       to.push(...position.slice(3 * row + 3, 3 * row + 6));
-      tint.push(...colourOf(row));
-      tintTo.push(...colourOf(row + 1));
-      radius.push(flagged.has(row) && flagged.has(row + 1) ? 0.75 : 0.4);
+      tint.push(...colourOf(row).map((c) => c / 255));
+      tintTo.push(...colourOf(row + 1).map((c) => c / 255));
+      radius.push(radiusOf(row));
     });
-    if (from.length === 0) return;
-    const shape = new NGL.Shape("model");
+    if (from.length === 0) return null;
+    const shape = new NGL.Shape(name);
     shape.addBuffer(new NGL.CylinderBuffer({
       position1: new Float32Array(from), position2: new Float32Array(to), color: new Float32Array(tint),
       color2: new Float32Array(tintTo), radius: new Float32Array(radius),
     }));
-    trace = stage.addComponentFromObject(shape);
-    trace.addRepresentation("buffer");
-    byId("show-model").addEventListener("change", (event) => trace.setVisibility(event.target.checked));
+    const component = stage.addComponentFromObject(shape);
+    component.addRepresentation("buffer");
+    return component;
+  }
+  function drawModel() {
+    const flagged = new Set();
+    facts.model.places.forEach(({ rows }) => { for (let row = rows[0]; row < rows[1]; row++) flagged.add(row); });
+    const marked = rgb(style("--bad"));
+    const colourOf = (row) => (flagged.has(row) ? marked : colours[facts.model.class[row]]);
+    const radiusOf = (row) => (flagged.has(row) && flagged.has(row + 1) ? 0.75 : 0.4);
+    trace = tube("model", () => true, colourOf, radiusOf);
+    byId("show-model").addEventListener("change", (event) => {
+      [trace, chosen].forEach((component) => component?.setVisibility(event.target.checked));
+    });
+  }
+  function choose([first, end]) {
+    if (chosen) stage.removeComponent(chosen);
+    const colour = rgb(style("--chosen"));
+    chosen = tube("chosen", (row) => row >= first && row + 1 < end, () => colour, () => 1);
+    chosen?.setVisibility(byId("show-model").checked);
   }
 
   // ---- the view ----------------------------------------------------------------------------------------
@@ -259,8 +272,9 @@
   document.querySelectorAll("[data-place]").forEach((button) => button.addEventListener("click", () => {
     const place = facts.model.places[Number(button.dataset.place)];
     document.querySelectorAll("[data-place]").forEach((other) => other.setAttribute("aria-pressed", other === button));
+    choose(place.rows);
     look(place.centre, place.reach);
-    byId("map").scrollIntoView({ block: "start" });
+    byId("map").scrollIntoView({ block: "start", behavior: "instant" });
     status.textContent = `In the centre: ${place.name}.`;
   }));
   dark.addEventListener("change", () => {
