@@ -3,8 +3,8 @@
     python benchmarks/spectra.py ../shared/data/maps ATOMS
 
 ATOMS is the file that ``haruspex prepare`` wrote. Prints the mean power of cubes around backbone atoms, as
-log10, for shells of spatial frequency: a line for each ``val`` map, then the 10th, 50th and 90th percentile
-of simulated crops at several resolutions. A map outside these percentiles shows the network what it never saw.
+log10, for shells of spatial frequency: a line for each ``val`` map, then percentiles of simulated crops at
+several resolutions. A map outside of them shows the network what it never saw.
 """
 
 import argparse
