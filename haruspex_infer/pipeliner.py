@@ -138,9 +138,9 @@ class AnnotateMap(PipelinerJob):
         self.joboptions["device"] = StringJobOption(
             label="Device",
             default_value="auto",
-            help_text="auto takes a GPU if there is one; cpu; cuda or cuda:1 insist on a GPU.",
-            validation_regex=r"auto|cpu|cuda(:\d+)?",
-            regex_error_message="The device must be auto, cpu, cuda or cuda:N.",
+            help_text="auto takes a GPU if there is one; cpu; cuda, cuda:1 or cuda:0,1 insist on GPUs.",
+            validation_regex=r"auto|cpu|cuda(:\d+(,\d+)*)?",
+            regex_error_message="The device must be auto, cpu, cuda, cuda:N or cuda:N,M.",
             is_required=True,
         )
         self.joboptions["voxel_size"] = FloatJobOption(
