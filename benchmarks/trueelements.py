@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 
 from haruspex_infer.classes import CLASSES, HELIX, NUCLEOTIDE, STRAND, StructureClass
 from haruspex_infer.grid import Grid
-from haruspex_infer.lines import Points
+from haruspex_infer.lines import Points, smoothed, split_at_kinks
 from haruspex_infer.sampling import mean_and_sigma, sample
 from haruspex_infer.structure import Structure
 from haruspex_train.secondary import elements
@@ -17,6 +17,8 @@ from haruspex_train.truth import REACH
 HYDROGEN_BOND = 3.5  # Å from N to O
 BONDS = 2  # that neighbouring strands share
 SHORTEST = {HELIX: 6, STRAND: 3, NUCLEOTIDE: 2}  # residues
+KINK = {HELIX: (2, 5, 60.0), STRAND: (1, 2, 90.0)}
+"""Residues on either side to average, residues before and after whose directions are compared, degrees."""
 TURN = np.array([0.8, 1, 1, 0.8]) / 3.6  # weights of four residues that are one turn
 
 
@@ -49,7 +51,7 @@ class TrueElement:
 def true_elements(
     structure: Structure, classes: NDArray[np.uint8], density: NDArray[np.floating], grid: Grid
 ) -> list[TrueElement]:
-    """Elements of a model: runs of residues of one class, by DSSP and the file's records."""
+    """Elements of a model: runs of residues of one class, by DSSP and the file's records, cut at hairpins."""
     mean, sigma = mean_and_sigma(density)
     level = (sample(density, grid, structure.xyz) - mean) / sigma
     runs = elements(structure, classes)
@@ -63,14 +65,30 @@ def true_elements(
         if kind not in SHORTEST:
             continue
         points = (phosphate if kind is NUCLEOTIDE else ca)[rows]
-        points = points[np.isfinite(points).all(axis=1)]
-        if len(points) < 2:
-            continue
-        line = {HELIX: helix_axis, STRAND: without_pleats}.get(kind, lambda p: p)(points)
-        levels = level[structure.backbone & np.isin(structure.residue, rows)]
-        inside = np.isfinite(levels)
-        found.append(TrueElement(kind, line, rows, float(levels[inside].mean()) if inside.any() else np.nan))
+        seen = np.isfinite(points).all(axis=1)
+        for part in unkinked(points[seen], kind):
+            line, own = points[seen][part], rows[seen][part]
+            if len(line) < 2:
+                continue
+            line = {HELIX: helix_axis, STRAND: without_pleats}.get(kind, lambda p: p)(line)
+            levels = level[structure.backbone & np.isin(structure.residue, own)]
+            inside = np.isfinite(levels)
+            found.append(
+                TrueElement(kind, line, own, float(levels[inside].mean()) if inside.any() else np.nan)
+            )
     return found
+
+
+def unkinked(points: Points, kind: StructureClass) -> list[slice]:
+    """Rows of a run between hairpin turns: DSSP joins elements with no coil in between."""
+    if kind not in KINK:
+        return [slice(0, len(points))]
+    half, arm, limit = KINK[kind]
+    parts, first = [], 0
+    for piece in split_at_kinks(smoothed(points, half), arm, limit):
+        parts.append(slice(first, first + len(piece)))
+        first += len(piece) - 1
+    return parts
 
 
 def helix_axis(ca: Points) -> Points:

@@ -139,9 +139,17 @@ class Ridges:
         )
         return np.clip(near - np.float32(s.surround) * far, 0, None)
 
+    def _summits(self) -> NDArray[np.bool_]:
+        """Voxels higher than both neighbours on two axes or three, as the voxels of a crest are."""
+        count = np.zeros(self.height.shape, np.uint8)
+        for axis in range(3):
+            height, found = np.moveaxis(self.height, axis, 0), np.moveaxis(count, axis, 0)
+            found[1:-1] += (height[1:-1] >= height[:-2]) & (height[1:-1] >= height[2:])
+        return count >= 2
+
     def _seeds(self) -> tuple[Points, Points]:
         """Voxels that may begin a trace and the direction of the highest line through each, highest first."""
-        places = self.grid.positions(np.argwhere(self.height >= 0.9 * self.settings.seed))
+        places = self.grid.positions(np.argwhere(self._summits() & (self.height >= 0.9 * self.settings.seed)))
         fan = half_sphere(_FAN)
         heights = np.empty(len(places))
         directions = np.empty_like(places)
