@@ -9,7 +9,7 @@ network's answer, which leaves only the error of the tracing.
 - An element of the model counts if it is a helix of six residues or more, or a strand of three or more, with
   a mean backbone density of 1 σ or more. It is found if a single element covers at least half of its length:
   runs within 3 Å (helix) or 2.4 Å (strand: half the distance of two) and within 40° of its direction. Runs of
-  residues that turn back (60° in a helix, 90° in a strand) are cut there.
+  residues that turn sharply (75° in a helix, 90° in a strand) are cut there.
 - A found element is right if at least half of it lies so on elements of the model, whatever their length.
   Elements away from the model (the median point farther than 5 Å from all its atoms) are not judged.
 - The deviation is that of the axes over the covered length; the error of the ends is taken along the axis,

@@ -17,7 +17,7 @@ from haruspex_train.truth import REACH
 HYDROGEN_BOND = 3.5  # Å from N to O
 BONDS = 2  # that neighbouring strands share
 SHORTEST = {HELIX: 6, STRAND: 3, NUCLEOTIDE: 2}  # residues
-KINK = {HELIX: (2, 5, 60.0), STRAND: (1, 2, 90.0)}
+KINK = {HELIX: (2, 5, 75.0), STRAND: (1, 2, 90.0)}
 """Residues on either side to average, residues before and after whose directions are compared, degrees."""
 TURN = np.array([0.8, 1, 1, 0.8]) / 3.6  # weights of four residues that are one turn
 

@@ -5,10 +5,13 @@ from numpy.typing import NDArray
 
 from haruspex_infer.grid import Grid
 from haruspex_infer.lines import Points, angle
+from haruspex_infer.resample import resample_density, resample_probabilities
 
 SHORTEST, LONGEST = 4.8, 7.8
 """Å between phosphates that follow each other: 5.4 to 6.0 in A-form, 6.5 to 7.0 in B-form."""
 
+_FINEST, _COARSEST, _EDGE = 0.7, 0.9, 0.8  # Å: voxels on which peaks are told apart
+_ROOM = 8.0  # Å about what is likely nucleic acid
 _BLUR = 0.8  # Å
 _ALONE = 3.2  # Å; no other peak is as high within
 _SURROUND = 3.0  # Å: standard deviation of the Gaussian that tells the density about a peak
@@ -39,7 +42,13 @@ def phosphate_chains(
     list of ndarray, shapes (n, 3)
         Positions of phosphates in the order of the chain, whose sense is unknown; the longest chain first.
     """
-    peaks, heights, field = _peaks(density * share, grid)
+    part = _part_with(share, grid)
+    if part is None:
+        return []
+    box, coarse = part
+    grid = coarse.working(_FINEST, _COARSEST, _EDGE)
+    weight = resample_density(density[box], coarse, grid) * resample_probabilities(share[box], coarse, grid)
+    peaks, heights, field = _peaks(np.clip(weight, 0, None), grid)
     if len(peaks) < shortest:
         return []
     links = _links(peaks, heights, field, grid)
@@ -59,26 +68,44 @@ def phosphate_chains(
     return [peaks[chain] for chain in sorted(kept, key=len, reverse=True)]
 
 
+def _part_with(share: NDArray[np.float32], grid: Grid) -> tuple[tuple[slice, slice, slice], Grid] | None:
+    """Box of the voxels that are likely nucleic acid, with some room, and its grid; None without any."""
+    likely = share >= 0.5
+    slices, shape, origin = [], [], []
+    for axis, edge in enumerate(grid.voxel_size):
+        there = np.flatnonzero(likely.any(axis=tuple({0, 1, 2} - {axis})))
+        if len(there) == 0:
+            return None
+        room = int(np.ceil(_ROOM / edge))
+        first, last = max(0, int(there[0]) - room), min(grid.shape[axis], int(there[-1]) + room + 1)
+        slices.append(slice(first, last))
+        shape.append(last - first)
+        origin.append(grid.origin[axis] + first * edge)
+    z, y, x = slices
+    return (z, y, x), Grid((shape[0], shape[1], shape[2]), grid.voxel_size, (origin[0], origin[1], origin[2]))
+
+
 def _peaks(
     weight: NDArray[np.float32], grid: Grid
 ) -> tuple[Points, NDArray[np.float64], NDArray[np.float32]]:
     from scipy.ndimage import gaussian_filter, maximum_filter
+    from scipy.spatial import cKDTree
 
     field = gaussian_filter(weight, [_BLUR / edge for edge in grid.voxel_size], mode="constant")
-    reach = [int(_ALONE // edge) for edge in grid.voxel_size]
-    offsets = np.stack(np.meshgrid(*(np.arange(-r, r + 1) for r in reach), indexing="ij"), axis=-1)
-    ball = np.linalg.norm(offsets * np.array(grid.voxel_size), axis=-1) <= _ALONE
-    peak = (field == maximum_filter(field, footprint=ball, mode="constant")) & (field >= _LOWEST)
+    peak = (field >= _LOWEST) & (field == maximum_filter(field, size=3, mode="constant"))
     voxels = np.argwhere(peak)
-    heights = field[peak].astype(np.float64)
     if len(voxels) == 0:
-        return np.empty((0, 3)), heights, field
+        return np.empty((0, 3)), np.empty(0), field
+    heights = field[peak].astype(np.float64)
     # bases stack in the thick of the molecule, phosphates stand out at its surface
     about = gaussian_filter(weight, [_SURROUND / edge for edge in grid.voxel_size], mode="constant")[peak]
-    contrast = heights / about
+    positions = grid.positions(_refined(field, voxels))
+    near = cKDTree(positions).query_pairs(_ALONE, output_type="ndarray")
+    lower = near[np.arange(len(near)), heights[near].argmin(axis=1)]
+    highest = np.setdiff1d(np.arange(len(voxels)), lower)
+    positions, heights, contrast = positions[highest], heights[highest], (heights / about)[highest]
     distinct = contrast >= _DISTINCT * np.percentile(contrast, 85)
-    voxels, heights = voxels[distinct], heights[distinct]
-    return grid.positions(_refined(field, voxels)), heights, field
+    return positions[distinct], heights[distinct], field
 
 
 def _refined(field: NDArray[np.float32], voxels: NDArray[np.int64]) -> NDArray[np.float64]:
