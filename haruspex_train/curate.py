@@ -21,7 +21,7 @@ from haruspex_train.archive import write_table
 from haruspex_train.candidates import Candidate, Progress, read_candidates, recorded
 from haruspex_train.copies import read_model
 from haruspex_train.gallery import write_gallery
-from haruspex_train.homology import clusters
+from haruspex_train.homology import clusters, homologues
 from haruspex_train.measure import Measures, archive_scores, measure_fit, sequences
 from haruspex_train.secondary import residue_classes
 from haruspex_train.slices import central_slices
@@ -129,17 +129,12 @@ def manifest(judged: Iterable[Judged]) -> list[dict[str, str]]:
     good = [one for one in everyone if not reasons[one.candidate.name]]
     for one, better in repeated(good, related):
         reasons[one.candidate.name].append(f"same authors and complex as {better}")
-    of_test = {
-        cluster: one.candidate.name
-        for one in reversed(everyone)
-        if one.candidate.pair.split == "test"
-        for cluster in related[one.candidate.name]
-    }
-    for one in everyone:
-        name = one.candidate.name
-        homologues = sorted({of_test[c] for c in related[name] if c in of_test})
-        if one.candidate.pair.split == "train" and homologues:
-            reasons[name].append(f"homologue of the test entry {homologues[0]}")
+    of_train, of_test = (
+        {one.candidate.name: one.sequences for one in everyone if one.candidate.pair.split == split}
+        for split in ("train", "test")
+    )
+    for name, homologue in homologues(of_train, of_test).items():
+        reasons[name].append(f"homologue of the test entry {homologue}")
     return [_row(one, reasons[one.candidate.name], related) for one in everyone]
 
 

@@ -20,7 +20,7 @@ from haruspex_train.candidates import Candidate, recorded
 from haruspex_train.curate import Judged, curate, manifest, misfits
 from haruspex_train.fit import contrast, correlation, displacement, model_density
 from haruspex_train.hand import branches, hand, helix_axes, preference
-from haruspex_train.homology import clusters, identity
+from haruspex_train.homology import Query, clusters, homologues
 from haruspex_train.measure import Measures, measure_fit
 from haruspex_train.pairs import Pair
 from haruspex_train.secondary import residue_classes
@@ -225,10 +225,26 @@ def test_no_homologue_of_a_test_entry_trains():
     assert found["EMD-2"][0] == found["EMD-3"][0] == "keep"
 
 
-def test_identity_counts_the_shorter_sequence():
-    assert identity(SEQUENCE, SEQUENCE) == 1
-    assert identity(SEQUENCE[5:50], SEQUENCE) == 1
-    assert identity("WWHHCC" * 10, SEQUENCE) < 0.15
+def test_versions_of_a_protein_are_alike_and_chance_is_not():
+    assert Query(SEQUENCE).align(SEQUENCE).identical == len(SEQUENCE)
+    assert Query(SEQUENCE[5:50]).alike(SEQUENCE)
+    assert not Query("WWHHCC" * 10).alike(SEQUENCE)
+    rng = np.random.default_rng(0)
+    random = ["".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), 400)) for _ in range(20)]
+    assert not any(Query(one).related(other) for one in random for other in random if one is not other)
+
+
+def test_a_domain_that_long_proteins_share_is_found():
+    rng = np.random.default_rng(1)
+    parts = ["".join(rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), 500)) for _ in range(4)]
+    one, other = parts[0] + SEQUENCE + parts[1], parts[2] + SEQUENCE.replace("K", "R") + parts[3]
+    assert Query(one).related(other)
+    assert not Query(one).alike(other)
+    found = homologues(
+        {"a": [one], "b": [parts[1]], "c": [parts[3][:300], "MK"]}, {"z": ["MK"], "y": [other], "x": [other]}
+    )
+    assert found == {"a": "x", "c": "x"}
+    assert homologues({"a": [one]}, {}) == {}
 
 
 def test_clusters_do_not_depend_on_the_order_of_entries():
