@@ -134,7 +134,7 @@ def _on_this_machine(work: Callable[[T], R], tasks: Mapping[str, T], workers: in
                     yield Outcome(name, None, _reason(error))
     finally:
         for pool in pools:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=not running, cancel_futures=True)
 
 
 def _submitted(pools: list[ProcessPoolExecutor], slot: int, work: Callable[[T], R], task: T) -> Future[R]:
