@@ -39,12 +39,21 @@ def train(
     ],
     device: Annotated[str, typer.Option(metavar="cuda[:N]|cpu", help="Where to train.")] = "cuda",
     start_from: Annotated[Path | None, typer.Option(help="Weights of another run to begin with.")] = None,
+    segments: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Experimental segments of 'haruspex segment'.")
+    ] = None,
+    segment_share: Annotated[
+        float | None, typer.Option(help="Share of the crops that are cut out of them, such as 0.2.")
+    ] = None,
 ) -> None:
     """Train a network on maps simulated from atomic models."""
-    from haruspex_train.configuration import load_configuration
+    from haruspex_train.configuration import changed, load_configuration
     from haruspex_train.train import train as run
 
-    weights = run(load_configuration(configuration), atoms, out, device, start_from)
+    chosen = load_configuration(configuration)
+    if segment_share is not None:
+        chosen = changed(chosen, segment_share=segment_share)
+    weights = run(chosen, atoms, out, device, start_from, segments=segments)
     typer.echo(f"Weights: {weights}")
 
 

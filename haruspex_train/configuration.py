@@ -1,7 +1,7 @@
 """Named configurations of training: a TOML file each, read into one dataclass."""
 
 import tomllib
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ class Configuration:
         Steps, crops a step, edge of a crop in voxels.
     segment, pool, fresh : int
         Edge of the simulated segments, how many are kept, how many are replaced at each step.
+    segment_share : float
+        Share of the crops, under 1, that are cut out of experimental segments in place of simulated ones.
     loss : str
         ``cross_entropy`` or ``focal_and_dice``.
     weights : tuple of 5
@@ -61,6 +63,7 @@ class Configuration:
     segment: int = 64
     pool: int = 1536
     fresh: int = 8
+    segment_share: float = 0.0
     loss: str = "cross_entropy"
     weights: tuple[float, ...] = (0.5, 1.0, 1.2, 1.0, 0.5)
     core: float = 1.0
@@ -117,6 +120,19 @@ def load_configuration(name: str) -> Configuration:
     return made
 
 
+def changed(configuration: Configuration, **settings: Any) -> Configuration:  # noqa: ANN401
+    """Return a configuration with other settings.
+
+    Raises
+    ------
+    HaruspexError
+        If one is impossible.
+    """
+    made = replace(configuration, **settings)
+    _refuse_impossible(made, configuration.name)
+    return made
+
+
 def shipped_names() -> list[str]:
     """Names of the configurations in the package."""
     folder = resources.files("haruspex_train") / "configurations"
@@ -143,6 +159,7 @@ def _refuse_impossible(c: Configuration, where: str) -> None:
         ),
         f"crop ({c.crop}) exceeds segment ({c.segment})": c.crop > c.segment,
         f"batch ({c.batch}) exceeds pool ({c.pool})": c.batch > c.pool,
+        f"segment_share is {c.segment_share:g}, and shares lie between 0 and 1": not 0 <= c.segment_share < 1,
         f"weights are {len(c.weights)}, not 5: other, helix, strand, nucleotide, coil": len(c.weights) != 5,
     }
     for fault, present in faults.items():

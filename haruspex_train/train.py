@@ -5,8 +5,9 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,9 @@ from haruspex_train.progress import Log, MovingAverage, Progress, read_weights
 from haruspex_train.simulate import Simulator
 from haruspex_train.truth import IGNORE
 from haruspex_train.validation import HeldOut
+
+if TYPE_CHECKING:
+    from haruspex_train.experimental import ExperimentalSegments
 
 SIMULATED_AT_ONCE = 64
 
@@ -44,6 +48,7 @@ def train(
     device: str = "cuda",
     start_from: Path | None = None,
     schedule: Schedule | None = None,
+    segments: Path | None = None,
 ) -> Path:
     """Train a network, or go on where an earlier run in the same folder stopped.
 
@@ -67,6 +72,8 @@ def train(
         Weights of an earlier run to begin with.
     schedule : Schedule, optional
         Intervals of logging, validation and checkpoints.
+    segments : path, optional
+        Folder of experimental segments (``haruspex segment``), for a configuration with a `segment_share`.
 
     Returns
     -------
@@ -84,7 +91,9 @@ def train(
         torch.cuda.set_device(where)
     prepare_folder(out)
     with processes(where) as together, sole_use(out) if together.first else nullcontext():
-        return _train(configuration, atoms, out, where, together, start_from, schedule or Schedule())
+        return _train(
+            configuration, atoms, out, where, together, start_from, schedule or Schedule(), segments
+        )
 
 
 def _train(
@@ -95,6 +104,7 @@ def _train(
     together: Processes,
     start_from: Path | None,
     schedule: Schedule,
+    segments: Path | None,
 ) -> Path:
     torch.manual_seed(configuration.seed)
     torch.backends.cuda.matmul.allow_tf32 = True
@@ -116,15 +126,19 @@ def _train(
         fused=where.type == "cuda",
     )
     library = load_training_atoms(atoms, "train")
+    measured = _experimental(configuration, segments)
+    if measured:
+        library = replace(library, digest=f"{library.digest}, segments {measured.digest}")
     progress = Progress(out, configuration, library, network, average, optimiser)
     progress.resume(where)
 
     seed = configuration.seed
     simulator = Simulator(library, configuration.segment, where, seed, configuration.simulation)
     lanes, own = together.lanes(configuration.batch)
-    pool = SegmentPool(
+    simulated = SegmentPool(
         simulator, configuration.pool, configuration.fresh, SIMULATED_AT_ONCE, seed, lanes, own, progress.step
     )
+    pool = measured.mixed_into(simulated, configuration.segment_share) if measured else simulated
     held_out = HeldOut(load_training_atoms(atoms, "val"), configuration, where) if together.first else None
     compiled: Callable[[Tensor], Tensor] = torch.compile(network) if where.type == "cuda" else network
     weights = torch.tensor(configuration.weights, device=where)
@@ -173,6 +187,20 @@ def _train(
             progress.save(snapshot)
             saved = time.perf_counter()
     return progress.weights_file
+
+
+def _experimental(configuration: Configuration, folder: Path | None) -> "ExperimentalSegments | None":
+    if (folder is None) != (configuration.segment_share == 0):
+        raise HaruspexError(
+            "Experimental segments need both a folder (--segments) and the share of a batch that they make "
+            "(--segment-share, or segment_share in the configuration)."
+        )
+    if folder is None:
+        return None
+    # what reads segments reads maps and models too, which training from atoms does without
+    from haruspex_train.experimental import ExperimentalSegments
+
+    return ExperimentalSegments(folder)
 
 
 def training_device(name: str) -> torch.device:
