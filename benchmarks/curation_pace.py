@@ -96,9 +96,8 @@ def main() -> None:
     settings = parser.parse_args()
     candidates = {candidate.name: candidate for candidate in read_candidates(settings.pairs)}
     number = len(candidates)
-    print(
-        "| workers | curate, s | annotate, s | segment, s | maps/minute | CPU s/map |\n|---|---|---|---|---|---|"
-    )
+    print("| workers | curate, s | annotate, s | segment, s | maps/minute | CPU s/map |")
+    print("|---|---|---|---|---|---|")
     for name in ("1", "2", "Dask, 2"):
         used = cpu_seconds()
         with ExitStack() as stack:
@@ -122,9 +121,7 @@ def main() -> None:
     times = ENTRIES * EDGE**3 / voxels
     hours = sum(took.values()) * times / 3600
     size = candidate.pair.map_path.stat().st_size * times
-    print(
-        f"\n{ENTRIES:,} entries of {EDGE}³ voxels: {hours:.0f} hours of one core, {size / 1e12:.1f} TB of maps"
-    )
+    print(f"\n{ENTRIES:,} entries of {EDGE}³ voxels: {hours:.0f} hours of one core, {size / 1e12:.1f} TB")
 
 
 if __name__ == "__main__":
