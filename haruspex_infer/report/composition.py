@@ -61,12 +61,14 @@ def confidence(annotation: Annotation) -> tuple[NDArray[np.int64], float]:
     counts = np.zeros((len(CLASSES), BINS), np.int64)
     fine = np.zeros(1000, np.int64)
     level = annotation.level(MOLECULE)
-    for z, density in enumerate(annotation.map.density):  # by sections: the maximum of all needs memory
-        inside = density >= level
-        highest = annotation.probabilities[:, z].max(axis=0)[inside]
+    for box, part in annotation.slabs():
+        inside = annotation.map.density[box] >= level
+        if not inside.any():
+            continue
+        found = part[:, inside]
+        highest = found.max(axis=0)
         place = np.clip((highest - 0.25) / 0.75, 0, 1 - 1e-6)
-        labels = annotation.labels[z][inside].astype(np.int64)
-        flat = labels * BINS + (place * BINS).astype(np.int64)
+        flat = found.argmax(axis=0) * BINS + (place * BINS).astype(np.int64)
         counts += np.bincount(flat, minlength=counts.size).reshape(counts.shape)
         fine += np.bincount((np.clip(highest, 0, 1 - 1e-6) * len(fine)).astype(np.int64), minlength=len(fine))
     total = fine.sum()

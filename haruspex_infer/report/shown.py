@@ -10,11 +10,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from haruspex_infer.annotation import MOLECULE, Annotation
+from haruspex_infer.annotation import MOLECULE, Annotation, Box
 from haruspex_infer.chimerax import CONTOUR
-from haruspex_infer.classes import CLASSES
 from haruspex_infer.grid import Grid
-from haruspex_infer.resample import resample_density, resample_probabilities
+from haruspex_infer.resample import resample_density
+from haruspex_infer.slabs import in_threads, slabs
 
 _Number = TypeVar("_Number", int, float)
 
@@ -75,27 +75,47 @@ def shown_volume(annotation: Annotation, most_voxels: int = MOST_VOXELS) -> Show
         whole.voxel_size,
         _triple(o + s * part.start for o, s, part in zip(whole.origin, whole.voxel_size, box, strict=True)),
     )
+    fine = grid
     density = annotation.map.density[box]
-    labels = annotation.labels[box]
     cropped = grid.shape != whole.shape
     note = "cropped to the molecule" if cropped else "the whole box"
     if grid.voxels > most_voxels:
-        fine, grid = grid, _coarser(grid, most_voxels)
+        grid = _coarser(grid, most_voxels)
         density = resample_density(density, fine, grid)
-        labels = np.zeros(grid.shape, np.uint8)
-        highest = np.zeros(grid.shape, np.float32)
-        for c in CLASSES:  # one class at a time: four at once would need as much memory as the map
-            volume = resample_probabilities(annotation.probabilities[c.number][box], fine, grid)
-            labels[volume > highest] = c.number
-            np.maximum(highest, volume, out=highest)
         note += f", coarsened from {voxel_text(fine)} to {voxel_text(grid)} voxels"
     low, high = annotation.level(_LOWEST), annotation.level(_HIGHEST)
     step = (high - low) / 255
     scaled = np.clip((density - np.float32(low)) / np.float32(step), 0, 255)
-    return ShownVolume(grid, np.rint(scaled).astype(np.uint8), labels, low, step, note)
+    return ShownVolume(
+        grid, np.rint(scaled).astype(np.uint8), _labels(annotation, box, fine, grid), low, step, note
+    )
 
 
-def _molecule_box(annotation: Annotation) -> tuple[slice, slice, slice]:
+def _labels(annotation: Annotation, box: Box, fine: Grid, grid: Grid) -> NDArray[np.uint8]:
+    """Return the most probable class of the voxels of a grid: that of the nearest voxel in the box."""
+    z, y, x = (
+        np.clip(np.rint((grid.centres(a) - fine.origin[a]) / fine.voxel_size[a]), 0, fine.shape[a] - 1)
+        for a in range(3)
+    )
+    rows, columns = y.astype(np.int64), x.astype(np.int64)
+    labels = np.empty(grid.shape, np.uint8)
+
+    def label(first: int, last: int) -> None:
+        """Fill the sections that lie nearest to a slab; all probabilities at once would need memory."""
+        wanted = np.flatnonzero((z >= first) & (z < last))
+        if len(wanted) == 0:
+            return
+        slab = slice(box[0].start + first, box[0].start + last)
+        found = annotation.part((slab, box[1], box[2])).argmax(axis=0)
+        sections = z[wanted].astype(np.int64) - first
+        labels[wanted] = found[np.ix_(sections, rows, columns)]
+
+    for _ in in_threads(label, slabs(fine.shape)):
+        pass
+    return labels
+
+
+def _molecule_box(annotation: Annotation) -> Box:
     """Return the smallest box around the molecule, with a margin; all of a map that holds none."""
     density = annotation.map.density
     level = annotation.level(CONTOUR)

@@ -18,7 +18,7 @@ from test_cli import run
 from test_compare import RESIDUES, annotated, helix
 from toys import lump, pointwise_probabilities
 
-from haruspex_infer import Annotation
+from haruspex_infer import Annotation, annotate
 from haruspex_infer.classes import CLASSES
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.mapfile import Map, write_map_like
@@ -145,6 +145,26 @@ def test_names_from_files_stay_text(tmp_path, compared):
 def test_the_same_annotation_gives_the_same_bytes(tmp_path, compared):
     first = written(tmp_path, *compared)
     assert written(tmp_path, *compared) == first
+
+
+def test_probabilities_are_taken_part_by_part(toy, tmp_path):
+    annotation = annotate(lump((40, 36, 44)), voxel_size=0.9, network=toy, device="cpu")
+    shown = shown_volume(annotation, 5000)
+    write_report(annotation, tmp_path / "r.html")
+    # all of them at once may not fit into memory
+    assert not {"probabilities", "labels"} & set(vars(annotation))
+    whole = shown_volume(annotation)
+    np.testing.assert_array_equal(whole.labels, annotation.labels[_box(annotation, whole)])
+    places = annotation.grid.indices(shown.grid.positions(np.argwhere(shown.labels >= 0)))
+    nearest = np.clip(np.rint(places - 1e-9).astype(int), 0, np.array(annotation.grid.shape) - 1)
+    same = annotation.labels[tuple(nearest.T)] == shown.labels.ravel()
+    assert same.mean() > 0.95  # halves round either way
+
+
+def _box(annotation, shown):
+    """Where shown voxels lie in the map."""
+    first = np.rint(annotation.grid.indices(shown.grid.positions([[0, 0, 0]]))[0]).astype(int)
+    return tuple(slice(f, f + n) for f, n in zip(first, shown.grid.shape, strict=True))
 
 
 def test_a_file_that_cannot_be_written(tmp_path):
