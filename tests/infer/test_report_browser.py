@@ -28,12 +28,14 @@ _COUNT = """async (png) => {
   const pen = new OffscreenCanvas(picture.width, picture.height).getContext("2d");
   pen.drawImage(picture, 0, 0);
   const { data } = pen.getImageData(0, 0, picture.width, picture.height);
-  const found = { blue: 0, red: 0, sum: 0 };
+  const found = { blue: 0, red: 0, tiles: Array(64).fill(0) };
   for (let i = 0; i < data.length; i += 4) {
     const [r, g, b] = data.slice(i, i + 3);
     found.blue += b > r + 60 && b > g + 30;
     found.red += r > b + 60 && r > g + 60;
-    found.sum = (found.sum * 31 + r + 256 * g + 65536 * b) % 2147483647;
+    const x = (i / 4) % picture.width, y = Math.floor(i / 4 / picture.width);
+    const tile = 8 * Math.floor((8 * y) / picture.height) + Math.floor((8 * x) / picture.width);
+    found.tiles[tile] += (64 * (r + g + b)) / (3 * picture.width * picture.height);
   }
   return found;
 }"""
@@ -103,6 +105,11 @@ def seen(page, selector="#view"):
     return page.evaluate(_COUNT, base64.b64encode(picture).decode())
 
 
+def differ(first, second):
+    """Whether two pictures differ by more than the smoothing of edges when the view is at rest."""
+    return np.abs(np.subtract(first["tiles"], second["tiles"])).max() > 1.5
+
+
 def triangles(page):
     return int(page.evaluate("document.body.dataset.triangles"))
 
@@ -123,11 +130,12 @@ def test_classes_and_model_can_be_switched_off(page):
     page.check("[data-class='1']")
     page.check("[data-class='2']")
     again = seen(page)
-    assert again == both
+    assert not differ(again, both)
+    assert again["red"] == pytest.approx(both["red"], rel=0.1)
     page.select_option("#surface", "mesh")
-    assert seen(page)["sum"] != both["sum"]
+    assert differ(seen(page), both)
     page.check("#show-model")
-    assert seen(page)["sum"] != both["sum"]
+    assert differ(seen(page), both)
 
 
 def test_the_threshold_moves_the_surface(page):
@@ -141,7 +149,7 @@ def test_the_threshold_moves_the_surface(page):
     body.not_to_have_attribute("data-triangles", str(before))
     assert page.inner_text("#threshold-value") != told
     assert "σ · density" in told
-    assert seen(page)["sum"] != pixels["sum"]
+    assert differ(seen(page), pixels)
     page.keyboard.press("End")  # beyond the strongest density of this map
     body.to_have_attribute("data-triangles", "0")
     assert page.inner_text("#status") == "No density reaches this threshold."
@@ -159,7 +167,7 @@ def test_slices_move_and_take_colours(page):
     for _ in range(8):
         page.keyboard.press("ArrowRight")
     assert page.inner_text("#at-y ~ output") != before
-    assert seen(page, "#slice-y")["sum"] != coloured["sum"]
+    assert differ(seen(page, "#slice-y"), coloured)
     where = [page.inner_text(f"#at-{axis} ~ output") for axis in "zyx"]
     page.click("#slice-z", position={"x": 20, "y": 20})
     after = [page.inner_text(f"#at-{axis} ~ output") for axis in "zyx"]
@@ -176,7 +184,7 @@ def test_a_stretch_comes_to_the_centre(page, compared):
     before = seen(page)
     page.get_by_role("button", name=f"Show chain {stretch.chain} {stretch.first}").click()
     assert stretch.first in page.inner_text("#status")
-    assert seen(page)["sum"] != before["sum"]
+    assert differ(seen(page), before)
     places = residues.position[stretch.rows.start : stretch.rows.stop]
     middle = (places.min(axis=0) + places.max(axis=0)) / 2
     for axis, name in enumerate("xyz"):
@@ -202,9 +210,9 @@ def test_everything_is_within_reach_of_the_keyboard(page):
     turned = seen(page)
     page.keyboard.press("ArrowLeft")
     after = seen(page)
-    assert after["sum"] != turned["sum"]
+    assert differ(after, turned)
     page.keyboard.press("+")
-    assert seen(page)["sum"] != after["sum"]
+    assert differ(seen(page), after)
 
 
 def test_it_is_accessible_and_fits_a_narrow_window(browser, report):
