@@ -179,7 +179,7 @@ def annotated(pair: Pair, annotator: Annotator, kept: Path | None) -> Annotation
     map_ = read_map(pair.map_path)
     path = None if kept is None else kept / f"{pair.name}_{annotator.contract.name}.npz"
     if path is not None and path.is_file():
-        with np.load(path) as held:
+        with np.load(path, allow_pickle=False) as held:
             if "digest" in held.files and str(held["digest"]) == annotator.digest:
                 offset, scale = float(held["offset"]), float(held["scale"])
                 return Annotation(map_, held["probabilities"].astype(np.float32), offset, scale)
