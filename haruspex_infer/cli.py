@@ -28,8 +28,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from haruspex_infer import __version__
+from haruspex_infer.ending import WRONG_INPUT, run
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.files import prepare_folder, quoted
+from haruspex_infer.files import prepare_folder, quoted, sole_use
 from haruspex_infer.network import DEFAULT_NETWORK
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from haruspex_infer.plan import Plan
 
 PROGRAM = "haruspex-infer"
-_WRONG_INPUT, _INTERRUPTED = 2, 130
 
 _SHOWN = 10
 
@@ -188,16 +188,13 @@ def annotate_maps(
     except HaruspexError as error:
         _complain(error)
         failed = True
-    except KeyboardInterrupt:
-        typer.echo(f"{PROGRAM}: interrupted", err=True)
-        raise typer.Exit(_INTERRUPTED) from None
     if failed:
-        raise typer.Exit(_WRONG_INPUT)
+        raise typer.Exit(WRONG_INPUT)
 
 
 def main() -> None:
     """Run the command line."""
-    app(prog_name=PROGRAM)
+    run(lambda: app(prog_name=PROGRAM), PROGRAM)
 
 
 def _which_maps(maps: list[Path] | None, example: bool) -> list[Path]:
@@ -313,6 +310,13 @@ def _annotate_one(
     annotator: "Annotator", path: Path, found: "Plan", folder: Path, job: _Job, console: Console
 ) -> "tuple[Annotation, ResidueReport | None]":
     prepare_folder(folder)
+    with sole_use(folder):
+        return _annotate_into(folder, annotator, path, found, job, console)
+
+
+def _annotate_into(
+    folder: Path, annotator: "Annotator", path: Path, found: "Plan", job: _Job, console: Console
+) -> "tuple[Annotation, ResidueReport | None]":
     plan = annotator.lay(found)
     console.print(f"{path.name}: {annotator.line()}, {plan.line()}", markup=False)
     if plan.mask is not None:  # a density map given by mistake shows in this share

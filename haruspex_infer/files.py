@@ -90,6 +90,10 @@ def sole_use(folder: Path) -> Iterator[None]:
         ) from error
     except OSError:
         pass  # this file system has no locks
+    else:
+        # what runs left that were killed while they wrote
+        for left in folder.glob(".*.[0-9]*.part"):
+            left.unlink(missing_ok=True)
     try:
         yield
     finally:

@@ -1,12 +1,11 @@
 """The command ``haruspex``: data, training, export, evaluation."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from haruspex_infer.errors import HaruspexError
+from haruspex_infer.ending import run as run_to_the_end
 from haruspex_train import data_commands
 
 app = typer.Typer(
@@ -136,8 +135,4 @@ def evaluate(
 
 def main() -> None:
     """Run the command line; a fault a person can mend is one sentence and exit code 2."""
-    try:
-        app()
-    except HaruspexError as fault:
-        print(f"haruspex: error: {fault}", file=sys.stderr)
-        sys.exit(2)
+    run_to_the_end(app, "haruspex")

@@ -1,0 +1,66 @@
+"""Models and networks that cannot be used, for tests and for the table of bad inputs."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+from toys import metadata, metadata_text, pointwise_network, save_network
+
+from haruspex_infer.onnxfile import seal
+
+ATOM = "ATOM      1  CA  ALA A   1      11.104   6.134  -6.504  1.00 20.00           C\n"
+
+
+def bad_models(folder):
+    """Yield the names of atomic models that cannot be read."""
+    contents = {
+        "empty.pdb": b"",
+        "text.pdb": b"no coordinates here\n",
+        "waters.pdb": ATOM.replace("ALA", "HOH").replace("ATOM  ", "HETATM").encode(),
+        "truncated.pdb.gz": b"\x1f\x8b\x08\x00",
+        "not_text.pdb": ATOM.replace(" A   1", " \xff   1").encode("latin-1"),
+        "nowhere.pdb": ATOM.replace("  11.104", "     nan").encode(),
+        "broken.cif": b"data_x\nloop_\n_atom_site.id\n_atom_site.type_symbol\n1\n",
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+        yield name
+    yield "missing.pdb"
+
+
+def bad_networks(folder):
+    """Yield the names of networks that cannot be run."""
+    (folder / "text.onnx").write_bytes(b"not a network")
+    yield "text.onnx"
+    good = pointwise_network(folder / "good.onnx")
+    (folder / "truncated.onnx").write_bytes(good.read_bytes()[:-3])
+    yield "truncated.onnx"
+    changed = bytearray(seal(good.read_bytes()))
+    changed[changed.index(np.float32(4.0).tobytes())] ^= 1
+    (folder / "changed.onnx").write_bytes(changed)
+    yield "changed.onnx"
+    model = onnx.load(good)
+    tensor = model.graph.initializer[0]
+    tensor.data_location = TensorProto.EXTERNAL
+    (folder / "elsewhere.onnx").write_bytes(model.SerializeToString())
+    yield "elsewhere.onnx"
+    model = onnx.load(good)
+    model.graph.node[0].domain = "com.example"
+    (folder / "foreign.onnx").write_bytes(model.SerializeToString())
+    yield "foreign.onnx"
+    nodes = [onnx.helper.make_node("Concat", ["density"] * 3, ["probabilities"], axis=1)]
+    save_network(folder / "three_classes.onnx", nodes, {}, metadata(), classes=3)
+    yield "three_classes.onnx"
+    abouts = {
+        "no_metadata.onnx": None,
+        "later_format.onnx": metadata_text(format=2),
+        "impossible.onnx": metadata_text(tile=30),
+        "nested.onnx": "[" * 100_000,
+    }
+    for name, text in abouts.items():
+        made = pointwise_network(folder / name, metadata())
+        model = onnx.load(made)
+        del model.metadata_props[:]
+        if text is not None:
+            onnx.helper.set_model_props(model, {"haruspex": text})
+        made.write_bytes(model.SerializeToString())
+        yield name

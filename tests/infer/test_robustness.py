@@ -1,0 +1,81 @@
+"""The page on robustness says what is so; commands end as it says."""
+
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mapmaking import molecule, network
+from test_cli import COMMAND, failure, run
+
+from haruspex_infer.files import sole_use
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_table_of_bad_inputs_is_up_to_date():
+    tool = runpy.run_path(str(ROOT / "docs" / "tools" / "bad_inputs.py"))
+    page = (ROOT / "docs" / "robustness.md").read_text(encoding="utf-8")
+    table = page.split(tool["BEGIN"])[1].split(tool["END"])[0]
+    assert table == tool["table"]()
+    assert table.count("\n") > 40
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [("SIGTERM", 143, "terminated"), ("SIGINT", 130, "interrupted")]
+)
+def test_a_signal_ends_a_run_without_leavings(tmp_path, number, code, said):
+    density, slow = molecule(tmp_path), network(tmp_path)
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [*COMMAND, str(density), "--network", str(slow), "--device", "cpu", "-o", str(out)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert "tiles of 8 × 8 × 8" in process.stderr.readline()
+    process.send_signal(getattr(signal, number))
+    _, messages = process.communicate(timeout=120)
+    assert process.returncode == code
+    assert messages.splitlines()[-1] == f"haruspex-infer: {said}"
+    assert "Traceback" not in messages
+    assert not list(out.iterdir())
+
+
+def test_a_full_disk_is_told_in_one_sentence(tmp_path):
+    """The first file that does not fit ends the run; nothing half-written stays."""
+    resource = pytest.importorskip("resource")
+
+    def fill():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    density, slow = molecule(tmp_path), network(tmp_path)
+    arguments = (density, "--network", slow, "--device", "cpu", "-q", "-o", tmp_path / "out")
+    done = run(*arguments, preexec_fn=fill)
+    assert "cannot be written: File too large" in failure(done)
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path):
+    density, slow = molecule(tmp_path), network(tmp_path)
+    (tmp_path / "out").mkdir()
+    with sole_use(tmp_path / "out"):
+        done = run(density, "--network", slow, "--device", "cpu", "-q", "-o", tmp_path / "out")
+    assert "Another run writes to" in failure(done)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_what_a_killed_run_left_is_cleared_away(tmp_path):
+    (tmp_path / ".map_helix.mrc.4711.part").write_bytes(b"half")
+    (tmp_path / ".map.map.gz.part").write_bytes(b"a download that goes on")
+    with sole_use(tmp_path):
+        assert [path.name for path in tmp_path.iterdir()] == [".map.map.gz.part"]
+
+
+def test_memory_that_is_used_up_is_told_in_one_sentence():
+    code = "from haruspex_infer.ending import run\nimport numpy\nrun(lambda: numpy.ones(10**15), 'program')\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "program: error: memory is used up; take a machine with more.\n"
