@@ -139,7 +139,7 @@ def density(edge: int, source: Path | None) -> NDArray[np.float32]:
     if source is None:
         values = np.random.default_rng(0).gamma(0.3, 1.0, (edge,) * 3).clip(0, 8)
     else:
-        whole = np.load(source, mmap_mode="r")
+        whole = np.load(source, mmap_mode="r", allow_pickle=False)
         middle = [max(0, (n - edge) // 2) for n in whole.shape]
         values = whole[tuple(slice(m, m + edge) for m in middle)]
         values = np.pad(values, [(0, edge - n) for n in values.shape])
