@@ -35,11 +35,14 @@ class Crops:
         See `haruspex_train.labels`.
     resolution : Tensor (n,)
         Å.
+    atoms : CropAtoms, optional
+        What was simulated; positions count from `Simulator.margin` voxels outside the crop.
     """
 
     density: Tensor
     labels: Tensor
     resolution: Tensor
+    atoms: CropAtoms | None = None
 
 
 class Simulator:
@@ -104,7 +107,7 @@ class Simulator:
         jitter = torch.exp(s.scale_jitter * draw.normal(n, 1, 1, 1))
         density = density * jitter + s.offset_jitter * draw.normal(n, 1, 1, 1)
         density = density.clamp(self.normaliser.lowest, self.normaliser.highest)
-        return Crops(density, labels, d_min)
+        return Crops(density, labels, d_min, atoms)
 
     def _resolutions(self, n: int, resolution: float | None) -> tuple[Tensor, Tensor]:
         bins = torch.tensor(self.settings.resolution_bins, device=self.device)

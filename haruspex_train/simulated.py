@@ -9,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from haruspex_infer.classes import CLASSES
+from haruspex_infer.grid import Grid
 from haruspex_infer.network import Contract, find_network, parse_contract
+from haruspex_infer.sampling import mean_and_sigma, sample
 from haruspex_infer.session import Session
 from haruspex_train.figures import Figures, Tally
 from haruspex_train.labels import COIL, CORE, plain
@@ -105,6 +107,89 @@ def simulated_scores(
                 everywhere.add(probabilities, voxels)
         for contract, (near, everywhere) in zip(contracts, tallies, strict=True):
             yield SimulatedScore(contract.name, resolution, near.figures(), everywhere.figures())
+
+
+@dataclass(frozen=True)
+class CropResidues:
+    """Residues of one simulated crop whose backbone lies inside it, read as those of a map are.
+
+    Attributes
+    ----------
+    row : ndarray of int64, shape (m,)
+        Residue, as `TrainingAtoms.residue` counts them.
+    probability : ndarray of float32, shape (m, 4)
+        Mean probability of each class at the backbone atoms.
+    truth : ndarray of uint8, shape (m,)
+        Class.
+    sigma_level : ndarray of float32, shape (m,)
+        Mean density at the same atoms, σ above the mean of the crop.
+    """
+
+    row: NDArray[np.int64]
+    probability: NDArray[np.float32]
+    truth: NDArray[np.uint8]
+    sigma_level: NDArray[np.float32]
+
+
+def simulated_residues(
+    network: str | Path,
+    atoms: TrainingAtoms,
+    resolution: float,
+    crops: int = CROPS,
+    edge: int = EDGE,
+    device: str = "cpu",
+) -> Iterator[CropResidues]:
+    """Read a network's answer at the residues of simulated crops: the published figures on simulated maps.
+
+    No crop is a chain cut out of its neighbours: residues without density would count as missed.
+
+    Yields
+    ------
+    CropResidues
+        One for each crop.
+
+    Raises
+    ------
+    HaruspexError
+        If the network cannot be found or run.
+    """
+    path = find_network(network)
+    session = Session(path, device)
+    margin = parse_contract(session.metadata, str(path)).margin
+    settings = replace(SimulationSettings(), scale_jitter=0.0, offset_jitter=0.0, p_part=0.0)
+    simulator = Simulator(atoms, edge, torch.device("cpu"), SEED, settings)
+    for first in range(0, crops, _AT_ONCE):
+        batch = simulator.batch(min(_AT_ONCE, crops - first), resolution)
+        for k, density in enumerate(batch.density.numpy()):
+            probabilities = session.run(density[None, None])[0]
+            yield _crop_residues(simulator, batch, k, probabilities, margin)
+
+
+def _crop_residues(
+    simulator: Simulator, batch: Crops, k: int, probabilities: NDArray[np.float32], margin: int
+) -> CropResidues:
+    assert batch.atoms is not None
+    source, gathered = simulator.source, batch.atoms
+    judged = (gathered.crop == k) & source.backbone[gathered.index] & (source.kind[gathered.index] > 0)
+    index = gathered.index[judged]
+    xyz = (gathered.position[judged] - simulator.margin).flip(1).numpy()
+    seen = Grid(probabilities.shape[1:], (1.0,) * 3, (float(margin),) * 3)
+    at_atoms = np.stack([sample(volume, seen, xyz) for volume in probabilities], axis=1)
+    density = batch.density[k].numpy()
+    mean, sigma = mean_and_sigma(density)
+    level = (sample(density, Grid(density.shape, (1.0,) * 3), xyz) - mean) / sigma
+    # a residue counts where all of its backbone lies inside
+    row, residue = np.unique(source.residue[index].numpy(), return_inverse=True)
+    columns = np.column_stack([at_atoms, level])
+    count = np.bincount(residue)
+    means = np.stack([np.bincount(residue, weights=column) for column in columns.T], axis=1) / count[:, None]
+    truth = np.zeros(len(row), np.uint8)
+    truth[residue] = source.cls[index].numpy()
+    inside = np.isfinite(means).all(axis=1)
+    probability, sigma_level = means[inside, :-1], means[inside, -1]
+    return CropResidues(
+        row[inside], probability.astype(np.float32), truth[inside], sigma_level.astype(np.float32)
+    )
 
 
 def truths(crops: Crops, margin: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -8,13 +8,14 @@ import pytest
 import torch
 from onnx import numpy_helper
 from pairing import network
+from toys import pointwise_network
 
 from haruspex_infer.network import parse_contract
 from haruspex_infer.session import Session
 from haruspex_train.labels import COIL, CORE
 from haruspex_train.library import load_training_atoms
 from haruspex_train.simulate import Crops
-from haruspex_train.simulated import simulated_scores, truths
+from haruspex_train.simulated import simulated_residues, simulated_scores, truths
 from haruspex_train.truth import IGNORE
 
 
@@ -84,3 +85,20 @@ def test_a_margin_is_left_out_for_everybody(scores, tmp_path):
     assert 0.99 * (2 * 26**3) < cut.voxels.cases <= 2 * 26**3
     # both apply the same threshold: were their outputs not over the same voxels, they would differ
     np.testing.assert_array_equal(wide.voxels.confusion, cut.voxels.confusion)
+
+
+def test_residues_of_crops_are_read_at_their_backbone(tiny_atoms, tmp_path):
+    """A network that knows only how dense a voxel is: its answer at a residue follows the density there."""
+    path = pointwise_network(tmp_path / "n.onnx", weight=[-2, 2, 0, 0], bias=[1.5, -1.5, -9, -9])
+    parts = list(simulated_residues(path, tiny_atoms, 3.0, crops=2, edge=40))
+    again = list(simulated_residues(path, tiny_atoms, 3.0, crops=2, edge=40))
+    assert len(parts) == 2
+    classes = np.zeros(tiny_atoms.residue[-1] + 1, np.uint8)
+    classes[tiny_atoms.residue] = tiny_atoms.cls
+    for part, same in zip(parts, again, strict=True):
+        np.testing.assert_array_equal(part.probability, same.probability)
+        np.testing.assert_array_equal(part.truth, classes[part.row])
+        np.testing.assert_allclose(part.probability.sum(axis=1), 1, atol=1e-5)
+        assert len(part.row) > 5
+        rank = np.corrcoef(part.sigma_level, part.probability[:, 1])[0, 1]
+        assert rank > 0.6
