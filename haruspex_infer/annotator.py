@@ -16,6 +16,7 @@ from haruspex_infer.inputs import MapLike, as_map, as_mask, refuse_another_shape
 from haruspex_infer.mapfile import Map
 from haruspex_infer.network import DEFAULT_NETWORK, METADATA_KEY, digest_of, find_network, parse_contract
 from haruspex_infer.onnxfile import read_network
+from haruspex_infer.outside import look
 from haruspex_infer.plan import Plan, find_molecule, with_smaller_tiles, with_tiles
 from haruspex_infer.session import OutOfMemoryError, Session
 from haruspex_infer.stages import timed
@@ -195,6 +196,9 @@ class Annotator:
                     if plan.tiles.largest == largest:
                         raise
                     self._load_anew()
+        source = FieldOnGrid(field, plan.working, plan.map.grid, plan.mask)
+        with timed(seconds, "checks"):
+            found = look(plan.map, source, plan.offset, plan.scale)
         tiles = plan.tiles
         report = {
             "network": {
@@ -213,17 +217,18 @@ class Annotator:
                 "region_fraction": float(plan.survey.region.mean()),
             },
             "masked": plan.mask is not None,
+            "checks": found.as_dict(),
             "memory_estimate": plan.memory,
             "first_tile_seconds_after_start": sweep.first_tile and round(sweep.first_tile, 3),
             "seconds": seconds,
         }
         return Annotation(
             plan.map,
-            FieldOnGrid(field, plan.working, plan.map.grid, plan.mask),
+            source,
             plan.offset,
             plan.scale,
             report,
-            plan.warnings,
+            (*plan.warnings, *found.warnings),
         )
 
     def _load_anew(self) -> None:

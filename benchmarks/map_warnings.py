@@ -1,0 +1,139 @@
+"""Measures how often the warnings about a map are right: on maps as they are, and on maps made wrong.
+
+    python benchmarks/map_warnings.py PAIRS
+    python benchmarks/map_warnings.py PAIRS --variant as-deposited --variant mirrored
+
+The maps of the ``val`` split (but EMD-11007, of which the example is a part) are annotated as they are,
+mirrored, blurred to 6, 8 and 10 Å, with voxels declared too small or too large, and with noise of the map's
+own spectrum or white noise in their place. Prints what was measured on each, then for every variant how many
+maps drew which warning.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from haruspex_infer.annotator import Annotator
+from haruspex_infer.errors import HaruspexError
+from haruspex_infer.example import example_map
+from haruspex_infer.mapfile import Map, read_map
+from haruspex_train.pairs import read_pairs
+
+Volume = NDArray[np.float32]
+KINDS = {"noise": "noise", "resolution": "resolution seems", "hand": "wrong hand", "scale": "voxel size may"}
+LARGE = "EMD-11007"
+
+
+def frequencies(map_: Map) -> NDArray[np.float64]:
+    """Spatial frequency (1/Å) of every coefficient of the real Fourier transform."""
+    total = np.zeros((*map_.grid.shape[:2], map_.grid.shape[2] // 2 + 1))
+    for axis, (n, edge) in enumerate(zip(map_.grid.shape, map_.grid.voxel_size, strict=True)):
+        along = np.fft.rfftfreq(n, edge) if axis == 2 else np.fft.fftfreq(n, edge)
+        total += np.square(along).reshape([-1 if k == axis else 1 for k in range(3)])
+    return np.sqrt(total)
+
+
+def back(coefficients: NDArray[np.complexfloating], map_: Map) -> Volume:
+    """Transform back to density."""
+    return np.fft.irfftn(coefficients, map_.grid.shape, axes=(0, 1, 2)).astype(np.float32)
+
+
+def blurred(resolution: float) -> Callable[[Map], Map]:
+    """Gaussian of the width that programs give to simulated maps of a resolution (0.225 of it)."""
+
+    def make(map_: Map) -> Map:
+        fall = np.exp(-2 * np.square(np.pi * 0.225 * resolution * frequencies(map_)))
+        return remade(map_, back(np.fft.rfftn(map_.density) * fall, map_))
+
+    return make
+
+
+def of_size(factor: float) -> Callable[[Map], Map]:
+    """Declare another voxel size."""
+
+    def make(map_: Map) -> Map:
+        z, y, x = map_.grid.voxel_size
+        return Map.from_array(map_.density, (factor * z, factor * y, factor * x))
+
+    return make
+
+
+def noise(map_: Map, own_spectrum: bool) -> Map:
+    """Noise in place of the map, white or with its radial spectrum."""
+    white = np.random.default_rng(0).standard_normal(map_.grid.shape).astype(np.float32)
+    if not own_spectrum:
+        return remade(map_, white)
+    shell = (frequencies(map_) * 60).astype(np.int64)
+    power = np.square(np.abs(np.fft.rfftn(map_.density - np.median(map_.density))))
+    mean = np.bincount(shell.ravel(), weights=power.ravel()) / np.maximum(1, np.bincount(shell.ravel()))
+    mean[0] = mean[1]
+    return remade(map_, back(np.fft.rfftn(white) * np.sqrt(mean)[shell], map_))
+
+
+def remade(map_: Map, density: Volume) -> Map:
+    """Other density on the voxels of a map."""
+    return Map.from_array(density, map_.grid.voxel_size)
+
+
+VARIANTS: dict[str, Callable[[Map], Map]] = {
+    "as-deposited": lambda map_: map_,
+    "mirrored": lambda map_: remade(map_, map_.density[:, :, ::-1].copy()),
+    "white-noise": lambda map_: noise(map_, own_spectrum=False),
+    "coloured-noise": lambda map_: noise(map_, own_spectrum=True),
+    "blurred-6": blurred(6.0),
+    "blurred-8": blurred(8.0),
+    "blurred-10": blurred(10.0),
+    "voxels-0.8": of_size(0.8),
+    "voxels-1.25": of_size(1.25),
+}
+
+
+def maps_of(folder: Path) -> dict[str, Path]:
+    """Files by name, the smallest first."""
+    files = {pair.name: pair.map_path for pair in read_pairs(folder, "val") if pair.name != LARGE}
+    files["example"] = example_map()
+    return dict(sorted(files.items(), key=lambda item: item[1].stat().st_size))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="folder of pairs with INDEX.tsv")
+    parser.add_argument("--network", default="residual", help="name or ONNX file")
+    parser.add_argument("--variant", action="append", choices=VARIANTS, help="several times for several")
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args()
+    annotator = Annotator(options.network, options.device)
+    heads = ["above/below", "detail", "helices", "hand", "scale", "certainty", "annotated", "warnings"]
+    print(f"| variant | map | {' | '.join(heads)} |\n|---|---|{'---|' * len(heads)}")
+    counts: dict[str, list[str]] = {}
+    for variant in options.variant or VARIANTS:
+        drawn = []
+        for name, path in maps_of(options.folder).items():
+            try:
+                annotation = annotator.annotate(VARIANTS[variant](read_map(path)))
+            except HaruspexError as refusal:
+                print(f"| {variant} | {name} | refused: {refusal} |", flush=True)
+                drawn.append(set(KINDS))
+                continue
+            kinds = {kind for kind, text in KINDS.items() if any(text in w for w in annotation.warnings)}
+            drawn.append(kinds)
+            checks = [
+                "–" if value is None else f"{value:g}" for value in annotation.report["checks"].values()
+            ]
+            share = 1 - annotation.composition["other"]["molecule_fraction"]
+            told = ", ".join(sorted(kinds)) or "none"
+            print(f"| {variant} | {name} | {' | '.join(checks)} | {share:.2f} | {told} |", flush=True)
+        counts[variant] = [f"{sum(kind in kinds for kinds in drawn)} of {len(drawn)}" for kind in KINDS]
+    print(f"\n| variant | {' | '.join(KINDS)} |\n|---|{'---|' * len(KINDS)}")
+    for variant, cells in counts.items():
+        print(f"| {variant} | {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""What the density of a map says about itself: noise, resolution, hand, scale."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from peptides import HELIX as HELICAL
+from peptides import backbone
+
+from haruspex_infer.grid import Grid
+from haruspex_infer.idealhelix import fit, helix_axes, preference
+from haruspex_infer.mapfile import Map
+from haruspex_infer.outside import Outside, above_below, detail, judge
+
+SHAPE, EDGE = (72, 72, 72), 1.1
+
+
+@cache
+def helices(scale=1.0, width=1.0):
+    """Density of nine helices of 36 residues side by side, and where they are helix for sure."""
+    rng = np.random.default_rng(5)
+    grid = Grid(SHAPE, (EDGE,) * 3)
+    density = np.zeros(SHAPE, np.float32)
+    atoms = backbone([HELICAL] * 36).reshape(-1, 3)
+    atoms = (atoms - atoms.mean(axis=0)) * scale
+    axis = np.linalg.svd(atoms)[2]
+    atoms = atoms @ axis.T * np.sign(np.linalg.det(axis))
+    for place in np.stack(np.meshgrid([18, 39, 60], [18, 39, 60], indexing="ij"), -1).reshape(-1, 2):
+        turned = atoms[:, [1, 2, 0]]  # the longest axis along z
+        angle = rng.uniform(0, 2 * np.pi)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        positions = np.column_stack([turned[:, :2] @ turn.T + place, turned[:, 2] + 39])
+        for x, y, z in positions:
+            gap = [np.exp(-(((grid.centres(k) - at) / width) ** 2) / 2) for k, at in enumerate((z, y, x))]
+            density += np.einsum("i,j,k->ijk", *gap).astype(np.float32)
+    density /= np.percentile(density[density > 0.3], 90)
+    return density, (density > 0.2).astype(np.float32), grid
+
+
+def test_true_helices_are_no_reason_to_warn():
+    found = judge(*helices())
+    assert found.helices >= 20
+    assert found.hand > 5
+    assert found.scale == 1
+    assert found.scale_certainty < 0
+    assert found.warnings == ()
+
+
+def test_mirrored_helices_are_told():
+    density, helix, grid = helices()
+    found = judge(density[:, :, ::-1].copy(), helix[..., ::-1].copy(), grid)
+    assert found.hand < -5
+    (warning,) = found.warnings
+    assert "wrong hand" in warning
+
+
+@pytest.mark.parametrize("scale", [0.8, 1.25])
+def test_helices_of_another_size_are_told(scale):
+    found = judge(*helices(scale))
+    assert found.scale == scale
+    (warning,) = found.warnings
+    assert f"{scale:g} times" in warning
+
+
+def test_axes_run_along_the_helices():
+    density, helix, grid = helices()
+    axes = helix_axes(density, helix, grid)
+    np.testing.assert_allclose(np.abs(axes.direction[:, 2]), 1, atol=0.02)
+    away = np.abs(axes.centre[:, None, :2] - np.array([18, 39, 60])[None, :, None]).min(axis=1)
+    assert away.max() < 1
+    right, contrast = fit(density, grid, axes)
+    assert (contrast <= right).all()
+
+
+def test_few_pieces_say_nothing():
+    few = np.arange(19.0)
+    assert np.isnan(preference(few, few[::-1]))
+    density, helix, grid = helices()
+    none = judge(density, np.zeros_like(helix), grid)
+    assert none.helices == 0
+    assert np.isnan(none.hand)
+    assert none.warnings == ()
+    assert none.as_dict()["hand"] is None
+
+
+def test_noise_is_told():
+    rng = np.random.default_rng(0)
+    density = rng.standard_normal(SHAPE).astype(np.float32)
+    assert above_below(density) == pytest.approx(1, abs=0.1)
+    found = judge(density, np.zeros(SHAPE, np.float32), Grid(SHAPE, (EDGE,) * 3))
+    (warning,) = found.warnings
+    assert "noise" in warning
+
+
+def test_a_blurred_map_is_told():
+    density, helix, grid = helices(width=3.0)
+    found = judge(density, helix, grid)
+    assert found.detail < 0.1 < detail(helices()[0], grid)
+    assert "resolution seems too low" in found.warnings[0]
+
+
+def test_a_box_too_small_for_the_scale_has_no_detail():
+    assert np.isnan(detail(np.ones((4, 4, 4), np.float32), Grid((4, 4, 4), (EDGE,) * 3)))
+
+
+def test_the_summary_holds_what_was_found(toy):
+    from haruspex_infer.annotator import Annotator
+
+    density, _, grid = helices()
+    annotation = Annotator(toy, "cpu").annotate(Map.from_array(density, grid.voxel_size))
+    checks = annotation.report["checks"]
+    assert set(checks) == set(Outside.__dataclass_fields__)
+    noise = np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32)
+    annotation = Annotator(toy, "cpu").annotate(Map.from_array(noise, 1.1))
+    assert any("noise" in warning for warning in annotation.warnings)
