@@ -24,7 +24,7 @@ TURN, RISE = 99.1, 1.54
 _RESIDUES = 11
 _TURNS = np.arange(0, 360, 20)
 _SLIDES = np.arange(-1, 2) * RISE / 3
-_FEWEST = 20
+_FEWEST = 15
 
 _SURE = 0.7  # probability of helix
 _REACH = 8.0  # Å around a point within which a helix must look like a rod
@@ -129,7 +129,7 @@ def fit(
 
 
 def preference(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
-    """Mean difference of paired values over its standard error; not a number for fewer than twenty."""
+    """Mean difference of paired values over its standard error; not a number for fewer than fifteen."""
     difference = (one - other)[np.isfinite(one) & np.isfinite(other)].astype(np.float64)
     if len(difference) < _FEWEST or difference.std() == 0:
         return float("nan")

@@ -73,7 +73,7 @@ def test_axes_run_along_the_helices():
 
 
 def test_few_pieces_say_nothing():
-    few = np.arange(19.0)
+    few = np.arange(14.0)
     assert np.isnan(preference(few, few[::-1]))
     density, helix, grid = helices()
     none = judge(density, np.zeros_like(helix), grid)

@@ -57,7 +57,7 @@ def test_the_summary_says_what_was_done(saved, toy):
     assert summary["input"]["shape_zyx"] == [40, 36, 44]
     assert summary["working"]["voxel_size_zyx"] == [1.1, 1.1, 1.1]
     assert summary["composition"] == annotation.composition
-    assert set(summary["seconds"]) == {"resample", "normalise", "network", "write"}
+    assert set(summary["seconds"]) == {"resample", "normalise", "network", "checks", "write"}
     assert summary["density"]["molecule_from"] == pytest.approx(annotation.offset + 0.2 * annotation.scale)
 
 
