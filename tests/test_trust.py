@@ -57,7 +57,10 @@ def faults(source: str) -> list[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_module_does_what_must_not_be_done(path):
-    assert faults(path.read_text(encoding="utf-8")) == []
+    found = faults(path.read_text(encoding="utf-8"))
+    if path.parent.name == "benchmarks":  # which start commands of their own making
+        found = [fault for fault in found if not fault.endswith("a shell")]
+    assert found == []
 
 
 @pytest.mark.parametrize(
