@@ -24,9 +24,9 @@ from haruspex_infer.mapfile import read_map
 from haruspex_infer.plan import Plan
 
 
-def scheme_2019(annotator: Annotator, plan: Plan, sample: int) -> tuple[float, bool]:
-    """Return the seconds that the scheme of 2019 takes for a map, and whether they were scaled."""
-    began = time.perf_counter()
+def scheme_2019(annotator: Annotator, plan: Plan, sample: int) -> tuple[float, float, bool]:
+    """Return the wall and processor seconds of the scheme of 2019, and whether they were scaled."""
+    began, worked = time.perf_counter(), time.process_time()
     normalised = annotator.contract.normaliser.apply(plan.density, plan.offset, plan.scale)
     wide = np.pad(normalised, 20)
     starts = [(z, y, x) for z in _starts(wide, 0) for y in _starts(wide, 1) for x in _starts(wide, 2)]
@@ -37,8 +37,9 @@ def scheme_2019(annotator: Annotator, plan: Plan, sample: int) -> tuple[float, b
     result = np.zeros((4, *wide.shape), dtype=np.float32)
     for (z, y, x), answer in zip(run, np.concatenate(answers), strict=True):
         result[:, z + 10 : z + 30, y + 10 : y + 30, x + 10 : x + 30] = answer[:, 10:30, 10:30, 10:30]
-    seconds = time.perf_counter() - began
-    return seconds * len(starts) / len(run), len(run) < len(starts)
+    scale = len(starts) / len(run)
+    seconds, processor = time.perf_counter() - began, time.process_time() - worked
+    return seconds * scale, processor * scale, len(run) < len(starts)
 
 
 def _starts(wide: np.ndarray, axis: int) -> list[int]:
@@ -91,7 +92,7 @@ def measure(path: Path, options: argparse.Namespace, folder: Path) -> list[str]:
     annotator = Annotator(options.network, options.device)
     map_ = read_map(path)
     plan = annotator.plan(map_)
-    old, scaled = scheme_2019(annotator, plan, options.sample)
+    old, old_cpu, scaled = scheme_2019(annotator, plan, options.sample)
     writing, reading = disk_rate(folder, 16 * map_.grid.voxels)
     floor = path.stat().st_size / reading + 17 * map_.grid.voxels / writing
     floor += plan.tiles.voxels / network_rate(annotator, plan)
@@ -108,7 +109,8 @@ def measure(path: Path, options: argparse.Namespace, folder: Path) -> list[str]:
         f"{run.peak:.2f} ({run.peak / size:.1f} ×)",
         f"{run.summary['first_tile_seconds_after_start'] or 0:.1f}",
         f"{plan.tiles.voxels / 1e6:.1f}",
-        f"{'~' if scaled else ''}{old:.1f} ({old / run.wall:.0f} ×)",
+        f"{'~' if scaled else ''}{old:.1f} ({old / run.wall:.0f} ×), "
+        f"CPU s {old_cpu:.0f} ({old_cpu / run.cpu:.0f} ×)",
         "" if pytorch is None else f"{pytorch:.2f} (ours {seconds['network']:.2f})",
         f"{floor:.1f} ({run.wall / floor:.1f} ×)",
         str(len(runs)),

@@ -55,11 +55,23 @@ class OnnxRuntimeEngine:
     def __init__(self, session: Any, name: str, bytes_per_voxel: int) -> None:  # noqa: ANN401 - it has no types
         self.name, self.bytes_per_voxel = name, bytes_per_voxel
         self._session = session
+        self._binds = True
 
     def run(self, tiles: NDArray[np.float32], out: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """Return probabilities, in `out` if it is given."""
+        if out is not None and self._binds:
+            try:
+                return self._run_bound(tiles, out)
+            except Exception:  # the plain call works where binding does not, or says what is wrong
+                self._binds = False
+        answer = self._session.run(["probabilities"], {"density": tiles})[0]
         if out is None:
-            return self._session.run(["probabilities"], {"density": tiles})[0]
+            return answer
+        np.copyto(out, answer)
+        return out
+
+    def _run_bound(self, tiles: NDArray[np.float32], out: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Let ONNX Runtime read and write the caller's memory: nothing is allocated or copied for it."""
         binding = self._session.io_binding()
         for bind, name, array in (
             (binding.bind_input, "density", tiles),
@@ -94,7 +106,7 @@ class OpenVinoEngine:
         hints = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
         if precision is not None:
             hints["INFERENCE_PRECISION_HINT"] = precision
-        self._compiled = core.compile_model(core.read_model(model, openvino.Tensor()), "CPU", hints)
+        self._compiled = core.compile_model(core.read_model(model), "CPU", hints)
         self._request = self._compiled.create_infer_request()
         used = self._compiled.get_property("INFERENCE_PRECISION_HINT")
         self.name = f"openvino {used.to_string().replace('bf16', 'bfloat16').replace('f32', 'float32')}"

@@ -54,7 +54,7 @@ def survey(density: NDArray[np.float32], normaliser: Normaliser, offset: float, 
 
     def look(first: int, last: int) -> tuple[NDArray[np.float32], float]:
         normalised = normaliser.apply(density[first:last], offset, scale)
-        return _means(normalised), cubes(normalised)
+        return cell_means(normalised), cubes(normalised)
 
     parts = list(in_threads(look, slabs(density.shape, SLAB_VOXELS, CELL)))
     occupied = np.concatenate([means for means, _ in parts]) >= OCCUPIED
@@ -75,8 +75,8 @@ def voxels_of(cells: NDArray[np.bool_], shape: tuple[int, int, int]) -> NDArray[
     return cells[: shape[0], : shape[1], : shape[2]]
 
 
-def _means(volume: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the mean of each cell; those on the far faces may be smaller than others."""
+def cell_means(volume: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the mean of a volume in each cell; cells on the far faces may be smaller than others."""
     for axis in range(3):
         starts = np.arange(0, volume.shape[axis], CELL)
         counts = np.diff([*starts, volume.shape[axis]]).astype(np.float32)

@@ -119,3 +119,17 @@ def test_binding_to_given_memory_changes_nothing(toy):
     out = np.full((1, 4, 16, 24, 8), -1, dtype=np.float32)
     assert session.run(tile, out) is out
     np.testing.assert_array_equal(out, session.run(tile))
+
+
+def test_where_binding_fails_the_plain_call_answers(toy, monkeypatch):
+    session = Session(toy, "cpu")
+    tile = lump((8, 8, 8))[None, None]
+    plain = session.run(tile)
+
+    def fail(*_):
+        raise RuntimeError("no binding here")
+
+    monkeypatch.setattr(session._engine, "_run_bound", fail)
+    out = np.full((1, 4, 8, 8, 8), -1, dtype=np.float32)
+    assert session.run(tile, out) is out
+    np.testing.assert_array_equal(out, plain)
