@@ -21,8 +21,8 @@ from haruspex_infer.slabs import SLAB_VOXELS
 from haruspex_infer.stages import timed
 from haruspex_infer.tiles import TilePlan, plan_tiles
 
-# the program with its libraries
-_PROGRAM_BYTES = 150_000_000
+# the program with its libraries and a network
+_PROGRAM_BYTES = 300_000_000
 # density and answer of a tile, twice, since the next tile is cut while the network sees one; and its weights
 _TILE_BYTES = 2 * 4 * (1 + 4) + 8
 # bytes for each voxel of the slabs that are written at once: probabilities, their interpolation, density

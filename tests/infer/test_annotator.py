@@ -171,7 +171,7 @@ def test_inverted_contrast_is_noted(toy):
 
 def test_a_map_larger_than_memory_is_refused(toy, monkeypatch):
     monkeypatch.setattr("haruspex_infer.plan.available_memory", lambda: 1e8)
-    with pytest.raises(HaruspexError, match=r"needs about 0\.3 GB .* has 0\.1 GB: .* \(1\.1 Å\)"):
+    with pytest.raises(HaruspexError, match=r"needs about 0\.4 GB .* has 0\.1 GB: .* \(1\.1 Å\)"):
         annotate(lump(), voxel_size=1.1, network=toy, device="cpu")
 
 
