@@ -90,7 +90,9 @@ def test_answers_land_where_their_density_came_from(shaped, contract, most, seed
     inside = voxels_of(region, shape)
     found = field.block(tuple(slice(0, n) for n in shape))
     for factor, channel in zip((1, 2, 1), found, strict=True):
-        np.testing.assert_allclose(channel[inside], factor * volume[inside], atol=8 * STEP)
+        # every answer for a voxel is rounded, and tiles as small as these overlap many times
+        rounding = STEP * max(3, len(plan.tiles)) / 3
+        np.testing.assert_allclose(channel[inside], factor * volume[inside], atol=rounding)
         assert (channel[~inside] == 0).all()
 
 
