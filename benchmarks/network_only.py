@@ -12,6 +12,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def runtimes(network: str, device: str, threads: int) -> Iterator[tuple[str, Cal
     if device == "cpu":
         yield "onnxruntime float32", lambda: _call(onnxruntime_engine(model, network, threads))
         for precision in ("f32", "bf16"):
-            yield f"openvino {precision}", lambda p=precision: _call(OpenVinoEngine(model, threads, p))  # type: ignore[misc]
+            yield f"openvino {precision}", partial(_openvino, model, threads, precision)
     else:
         half = halved(model)
         for name, graph, extra in (
@@ -47,13 +48,17 @@ def runtimes(network: str, device: str, threads: int) -> Iterator[tuple[str, Cal
             ("onnxruntime float16", half, {}),
             ("onnxruntime float16 channels-last", half, {"prefer_nhwc": "1"}),
         ):
-            yield name, lambda n=name, g=graph, e=extra: _cuda(n, g, threads, e)  # type: ignore[misc]
+            yield name, partial(_cuda, name, graph, threads, extra)
     for kind in ("float32", "bfloat16") if device == "cpu" else ("float32", "float16"):
-        yield f"pytorch {kind}", lambda k=kind: _pytorch(path.with_suffix(".pt"), device, k)  # type: ignore[misc]
+        yield f"pytorch {kind}", partial(_pytorch, path.with_suffix(".pt"), device, kind)
 
 
 def _call(engine: Engine) -> Call:
     return lambda tile: engine.run(tile, None)
+
+
+def _openvino(model: bytes, threads: int, precision: str) -> Call:
+    return _call(OpenVinoEngine(model, threads, precision))
 
 
 def _cuda(name: str, model: bytes, threads: int, extra: dict[str, str]) -> Call:
@@ -112,7 +117,7 @@ def main() -> None:
             try:
                 answer = call(tile)  # a first call prepares for a shape
                 worked: list[float] = []
-                seconds = median_seconds(lambda c=call, t=tile, w=worked: _timed(c, t, w), options.repeats)  # type: ignore[misc]
+                seconds = median_seconds(partial(_timed, call, tile, worked), options.repeats)
                 processor = statistics.median(worked)
             except Exception as error:  # lack of memory, for instance
                 rows.append([name, str(edge), "", "", "", "", " ".join(str(error).split())[:60]])

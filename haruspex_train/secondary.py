@@ -38,10 +38,7 @@ def residue_classes(structure: Structure) -> NDArray[np.uint8]:
         Class numbers of `haruspex_infer.classes`; ligands and coil are *other*.
     """
     found = with_bulges(dssp_classes(structure), structure)
-    classes = completed_by_records(found, structure)
-    classes = extended(classes, structure)
-    classes[structure.kind == NUCLEOTIDE_KIND] = NUCLEOTIDE.number
-    return classes
+    return _completed(completed_by_records(found, structure), structure)
 
 
 def agreed_classes(structure: Structure) -> NDArray[np.uint8]:
@@ -60,9 +57,16 @@ def agreed_classes(structure: Structure) -> NDArray[np.uint8]:
     ndarray of uint8, shape (m,)
         As `residue_classes`, and `haruspex_train.truth.IGNORE` where only the records speak of an element.
     """
-    classes = residue_classes(structure)
-    found = extended(with_bulges(dssp_classes(structure), structure), structure)
-    classes[(structure.kind == AMINO_ACID) & (classes != found)] = IGNORE
+    found = with_bulges(dssp_classes(structure), structure)
+    classes = _completed(completed_by_records(found, structure), structure)
+    classes[classes != _completed(found, structure)] = IGNORE
+    return classes
+
+
+def _completed(elements: NDArray[np.uint8], structure: Structure) -> NDArray[np.uint8]:
+    """Helices and strands with what the profile adds at their ends, and the nucleotides."""
+    classes = extended(elements, structure)
+    classes[structure.kind == NUCLEOTIDE_KIND] = NUCLEOTIDE.number
     return classes
 
 
