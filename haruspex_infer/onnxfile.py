@@ -16,6 +16,8 @@ SEAL = "haruspex.digest"
 
 _LARGEST = 2**30
 _DEEPEST = 20
+_LARGEST_TAG = 2**32 - 1
+_ORT_FORMAT = b"ORTM"
 _DOMAINS = (b"", b"ai.onnx")
 
 _GRAPH, _METADATA, _TRAINING, _FUNCTIONS = 7, 14, 20, 25
@@ -67,6 +69,10 @@ def read_network(path: Path) -> bytes:
     except OSError as error:
         raise HaruspexError(f"{path} cannot be read: {error.strerror or error}.") from error
     try:
+        if (
+            content[4:8] == _ORT_FORMAT
+        ):  # ONNX Runtime would read another format in it, which may hold anything
+            raise _BrokenError
         model = list(_fields(memoryview(content)))
         if not any(number == _GRAPH for number, _, _ in model):
             raise _BrokenError
@@ -129,7 +135,8 @@ def _fields(message: memoryview) -> Iterator[Field]:
             value, at = 0, at + (8 if tag & 7 == 1 else 4)
         else:
             raise _BrokenError
-        if at > len(message) or tag >> 3 == 0:
+        # other readers drop the bits of a tag beyond 32, and would see another field than this one
+        if at > len(message) or tag >> 3 == 0 or tag > _LARGEST_TAG:
             raise _BrokenError
         yield tag >> 3, value, message[begin:at]
 

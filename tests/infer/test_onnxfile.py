@@ -17,7 +17,9 @@ from haruspex_infer.session import Session
 
 def test_networks_that_ship_are_accepted():
     for path in shipped_networks().values():
-        assert read_network(path) == path.read_bytes()
+        content = read_network(path)
+        assert content == path.read_bytes()
+        assert seal(content) == content  # it carries the digest of just these contents
 
 
 def test_a_sealed_network_runs_and_a_changed_one_does_not(tmp_path):
@@ -122,6 +124,27 @@ def test_networks_that_reach_beyond_their_file(tmp_path, change, fault):
 def test_bytes_that_are_no_network(tmp_path, content):
     path = tmp_path / "a.onnx"
     path.write_bytes(content)
+    with pytest.raises(HaruspexError, match="is not an ONNX file, or is damaged"):
+        Session(path, "cpu")
+
+
+def test_a_field_that_readers_see_differently(tmp_path):
+    """Protocol Buffers in C++ drop the bits of a tag beyond 32: a foreign domain could hide behind them."""
+    path = pointwise_network(tmp_path / "toy.onnx")
+    plain = path.read_bytes()
+    path.write_bytes(plain + bytes([0xA2, 0x81, 0x80, 0x80, 0x10, 0]))  # 20, training steps, and bit 32
+    with pytest.raises(HaruspexError, match="is not an ONNX file, or is damaged"):
+        read_network(path)
+    path.write_bytes(plain + bytes([0xA2, 0x81, 0x80, 0x80, 0x00, 0]))
+    with pytest.raises(HaruspexError, match="holds functions or training steps of its own"):
+        read_network(path)
+
+
+def test_a_file_that_is_also_of_another_format(tmp_path):
+    """ONNX Runtime takes a file with ORTM at its fifth byte for its own format, whatever else it is."""
+    path = pointwise_network(tmp_path / "toy.onnx")
+    path.write_bytes(b"\x12\x06xxORTM" + path.read_bytes())
+    assert onnx.load(path).producer_name == "xxORTM"  # it is ONNX as well
     with pytest.raises(HaruspexError, match="is not an ONNX file, or is damaged"):
         Session(path, "cpu")
 
