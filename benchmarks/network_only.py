@@ -23,10 +23,10 @@ from haruspex_infer.engines import (
     Engine,
     OnnxRuntimeEngine,
     OpenVinoEngine,
-    _cuda_session,
+    cuda_session,
+    gpu_trials,
     onnxruntime_engine,
 )
-from haruspex_infer.halves import halved
 from haruspex_infer.network import find_network
 from haruspex_infer.resources import available_cores
 
@@ -42,12 +42,7 @@ def runtimes(network: str, device: str, threads: int) -> Iterator[tuple[str, Cal
         for precision in ("f32", "bf16"):
             yield f"openvino {precision}", partial(_openvino, model, threads, precision)
     else:
-        half = halved(model)
-        for name, graph, extra in (
-            ("onnxruntime float32", model, {}),
-            ("onnxruntime float16", half, {}),
-            ("onnxruntime float16 channels-last", half, {"prefer_nhwc": "1"}),
-        ):
+        for name, graph, extra, _ in reversed(gpu_trials(model)):
             yield name, partial(_cuda, name, graph, threads, extra)
     for kind in ("float32", "bfloat16") if device == "cpu" else ("float32", "float16"):
         yield f"pytorch {kind}", partial(_pytorch, path.with_suffix(".pt"), device, kind)
@@ -62,7 +57,7 @@ def _openvino(model: bytes, threads: int, precision: str) -> Call:
 
 
 def _cuda(name: str, model: bytes, threads: int, extra: dict[str, str]) -> Call:
-    session, reason = _cuda_session(model, 0, threads, extra)
+    session, reason = cuda_session(model, 0, threads, extra)
     if session is None:
         raise RuntimeError(reason)
     return _call(OnnxRuntimeEngine(session, name, 0))

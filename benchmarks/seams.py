@@ -52,10 +52,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--network", default="residual")
-    parser.add_argument("--most-voxels", type=int, default=96**3, help="of a tile")
+    parser.add_argument(
+        "--most-voxels", type=int, help="of a tile, if not what suits the device"
+    )
     parser.add_argument("--only", nargs="+", help="names of maps")
     options = parser.parse_args()
-    Session.most_voxels = lambda self, memory=None: options.most_voxels  # type: ignore[method-assign]
+    if options.most_voxels:
+        Session.most_voxels = lambda self, memory=None: options.most_voxels  # type: ignore[method-assign]
     annotator = Annotator(options.network, options.device)
     rows = []
     for pair in read_pairs(options.folder, "val"):

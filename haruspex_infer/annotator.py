@@ -1,5 +1,6 @@
 """The way of a map through a network: plan, tiles, probabilities, and back to its own voxels."""
 
+import gc
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -193,9 +194,10 @@ class Annotator:
                 except OutOfMemoryError:
                     largest = plan.tiles.largest
                     plan = with_smaller_tiles(plan, self.contract, self.session)
-                    if plan.tiles.largest == largest:
+                    if plan.tiles.largest >= largest:
                         raise
-                    self._load_anew()
+                # not before the error is gone: it holds on to the session, and so to the device's memory
+                self._load_anew()
         source = FieldOnGrid(field, plan.working, plan.map.grid, plan.mask)
         with timed(seconds, "checks"):
             found = look(plan.map, source, plan.offset, plan.scale)
@@ -234,6 +236,7 @@ class Annotator:
     def _load_anew(self) -> None:
         """Give back what a device holds after it ran out of memory."""
         self._loading = []
+        gc.collect()
         self._loading = _load(self._path, self._devices)
 
 

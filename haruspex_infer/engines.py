@@ -3,24 +3,30 @@
 import contextlib
 import importlib.util
 import io
+import math
 import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from haruspex_infer.devices import has_driver
+from haruspex_infer.devices import free_gpu_memory, has_driver
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.halves import CannotHalveError, halved
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
 _FATAL, _ERROR = 4, 3
-_TRIAL = 16  # voxels; a multiple of what networks ask for, as long as they pool at most four times
+# edges of tiles for a GPU, multiples of what networks ask for as long as they pool at most five times: larger
+# ones save nothing, and cuDNN chooses slower algorithms for them
+_GPU_EDGES = (128, 96, 64)
+_SHARE_OF_GPU = 0.7
+_capturing = threading.Lock()
 
 Axes = dict[str, tuple[int, int | None]]
 Ranks = tuple[Axes, Axes]
@@ -35,10 +41,13 @@ class Engine(Protocol):
         Runtime and number format.
     bytes_per_voxel : int
         Memory that activations of the shipped networks take for each voxel of a tile, measured.
+    edge : int or None
+        Edge of the only tile that it should be given, where another shape costs more than it saves.
     """
 
     name: str
     bytes_per_voxel: int
+    edge: int | None
 
     def run(self, tiles: NDArray[np.float32], out: NDArray[np.float32] | None) -> NDArray[np.float32]:
         """Return probabilities, in `out` if it is given."""
@@ -54,6 +63,7 @@ class OnnxRuntimeEngine:
 
     def __init__(self, session: Any, name: str, bytes_per_voxel: int) -> None:  # noqa: ANN401 - it has no types
         self.name, self.bytes_per_voxel = name, bytes_per_voxel
+        self.edge: int | None = None
         self._session = session
         self._binds = True
 
@@ -79,6 +89,7 @@ class OnnxRuntimeEngine:
         ):
             bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
         self._session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
         return out
 
     def ranks(self) -> Ranks:
@@ -98,6 +109,7 @@ class OpenVinoEngine:
     """
 
     bytes_per_voxel = 480
+    edge: int | None = None
 
     def __init__(self, model: bytes, threads: int, precision: str | None = None) -> None:
         import openvino
@@ -170,7 +182,8 @@ def cuda_engine(model: bytes, number: int, threads: int) -> tuple[Engine | None,
     """Try to load a network on a GPU; return it or None, and the reason for None.
 
     Float16 with channels last is fastest by far; what a runtime or a network cannot do is left out step by
-    step.
+    step. cuDNN plans every convolution anew for every shape of a tile, which takes longer than the tile: so
+    there is one shape, the largest that there is memory for, and it is tried here, while the map is read.
     """
     import onnxruntime
 
@@ -179,18 +192,26 @@ def cuda_engine(model: bytes, number: int, threads: int) -> tuple[Engine | None,
         return None, "the installed onnxruntime has no CUDA support (package onnxruntime-gpu)"
     if not has_driver():
         return None, "this machine has no NVIDIA driver"
-    trials: list[tuple[str, bytes, dict[str, str], int]] = [("onnxruntime float32", model, {}, 1600)]
+    for name, graph, extra, bytes_per_voxel in gpu_trials(model):
+        session, reason = cuda_session(graph, number, threads, extra)
+        if session is not None:
+            engine = OnnxRuntimeEngine(session, name, bytes_per_voxel)
+            free = free_gpu_memory(number)
+            if _find_edge(engine, math.inf if free is None else _SHARE_OF_GPU * free):
+                return engine, ""
+            reason = "the network fails there, or there is no memory for a tile"
+    return None, reason
+
+
+def gpu_trials(model: bytes) -> list[tuple[str, bytes, dict[str, str], int]]:
+    """Return what to try on a GPU, the fastest first: name, graph, settings, bytes for a voxel of a tile."""
+    # without TF32, ONNX Runtime keeps cuDNN from tensor cores altogether, in float16 as well
+    trials = [("onnxruntime float32", model, {"use_tf32": "0"}, 1600)]
     with contextlib.suppress(CannotHalveError, ValueError):
         half = halved(model)
         trials.insert(0, ("onnxruntime float16", half, {}, 1000))
         trials.insert(0, ("onnxruntime float16 channels-last", half, {"prefer_nhwc": "1"}, 1000))
-    for name, graph, extra, bytes_per_voxel in trials:
-        session, reason = _cuda_session(graph, number, threads, extra)
-        if session is not None:
-            engine = OnnxRuntimeEngine(session, name, bytes_per_voxel)
-            if graph is model or _works(engine):
-                return engine, ""
-    return None, reason
+    return trials
 
 
 def first_line(error: Exception) -> str:
@@ -200,16 +221,20 @@ def first_line(error: Exception) -> str:
     return (found[0] if found else text)[:200].strip()
 
 
-def _works(engine: OnnxRuntimeEngine) -> bool:
-    """Return whether an engine answers a small tile with probabilities, rather than fail or overflow."""
-    ramp = np.linspace(-1, 2, _TRIAL, dtype=np.float32)
-    tile = np.broadcast_to(ramp, (1, 1, 4 * _TRIAL, 4 * _TRIAL, _TRIAL)).repeat(4, axis=4)
-    try:
-        with _captured_messages():
-            answer = engine.run(np.ascontiguousarray(tile), None)
-    except Exception:  # whatever it is, a plainer engine may work
-        return False
-    return bool(np.abs(answer.sum(axis=1) - 1).max() < 1e-3)
+def _find_edge(engine: OnnxRuntimeEngine, memory: float) -> bool:
+    """Set the largest edge of tiles that an engine answers with probabilities; return if there is one."""
+    for edge in _GPU_EDGES:
+        if edge**3 * engine.bytes_per_voxel > memory:
+            continue
+        ramp = np.linspace(-1, 2, edge, dtype=np.float32)
+        try:
+            answer = engine.run(np.ascontiguousarray(np.broadcast_to(ramp, (1, 1, edge, edge, edge))), None)
+        except Exception:  # less memory than it seemed, or whatever else: a plainer engine may work
+            continue
+        if np.abs(answer.sum(axis=1) - 1).max() < 1e-3:  # nothing overflowed
+            engine.edge = edge
+            return True
+    return False
 
 
 def _options(threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
@@ -223,7 +248,7 @@ def _options(threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
     return options
 
 
-def _cuda_session(model: bytes, number: int, threads: int, extra: dict[str, str]) -> tuple[Any, str]:
+def cuda_session(model: bytes, number: int, threads: int, extra: dict[str, str]) -> tuple[Any, str]:
     """Try a GPU; return the session or None, and the reason for None."""
     import onnxruntime
 
@@ -232,7 +257,6 @@ def _cuda_session(model: bytes, number: int, threads: int, extra: dict[str, str]
         "arena_extend_strategy": "kSameAsRequested",
         # an exhaustive search times the algorithms, so that runs could differ in their last bits
         "cudnn_conv_algo_search": "HEURISTIC",
-        "use_tf32": 0,
         **extra,
     }
     with _captured_messages() as messages:
@@ -256,8 +280,9 @@ def _cuda_session(model: bytes, number: int, threads: int, extra: dict[str, str]
 def _captured_messages() -> Iterator[list[str]]:
     """Collect what ONNX Runtime prints while it looks for a GPU: it tells the reason nowhere else."""
     lines: list[str] = []
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as sink, contextlib.redirect_stdout(io.StringIO()):
+    # the streams belong to the whole program: with several GPUs, one after the other
+    with _capturing, tempfile.TemporaryFile() as sink, contextlib.redirect_stdout(io.StringIO()):
+        sys.stderr.flush()
         kept = os.dup(2)
         os.dup2(sink.fileno(), 2)
         try:

@@ -23,8 +23,9 @@ from haruspex_infer.tiles import TilePlan, plan_tiles
 
 # the program with its libraries and a network
 _PROGRAM_BYTES = 300_000_000
-# density and answer of a tile, twice, since the next tile is cut while the network sees one; and its weights
-_TILE_BYTES = 2 * 4 * (1 + 4) + 8
+# density and answer of a tile, and its weights while it is stored
+_TILE_BYTES = 4 * (1 + 4)
+_WEIGHT_BYTES = 8
 # bytes for each voxel of the slabs that are written at once: probabilities, their interpolation, density
 _SLAB_BYTES = 64
 # the finest detail that such voxels can carry is 4 Å, about the limit of what the networks were trained on
@@ -53,6 +54,8 @@ class Plan:
         What the network will see of them.
     activations : int
         Bytes that the largest tile takes on the device.
+    helpers : int
+        Threads that cut tiles, and that store answers, beside the network.
     seconds : dict
         Time that each step took.
     """
@@ -66,6 +69,7 @@ class Plan:
     survey: Survey = field(repr=False)
     tiles: TilePlan
     activations: int
+    helpers: int
     seconds: dict[str, float]
 
     @property
@@ -83,7 +87,7 @@ class Plan:
             + (0 if self.mask is None else self.map.grid.voxels)
             + Field.memory(self.survey.region)
             + self.activations
-            + self.tiles.largest * _TILE_BYTES
+            + self.tiles.largest * ((self.helpers + 1) * _TILE_BYTES + self.helpers * _WEIGHT_BYTES)
             + max(SLAB_VOXELS, math.prod(self.map.grid.shape[1:])) * _SLAB_BYTES
         )
 
@@ -144,7 +148,7 @@ def find_molecule(map_: Map, mask: NDArray[np.bool_] | None, contract: Contract)
             wanted = resample_probabilities(mask.astype(np.float32), map_.grid, working) > 0
             found = Survey(found.region & cells_of(wanted), found.inverted)
     no_tiles = TilePlan((), working.shape, contract.margin, contract.overlap)
-    return Plan(map_, mask, working, density, offset, scale, found, no_tiles, 0, seconds)
+    return Plan(map_, mask, working, density, offset, scale, found, no_tiles, 0, 0, seconds)
 
 
 def with_tiles(plan: Plan, contract: Contract, session: Session, memory: float | None = None) -> Plan:
@@ -178,8 +182,11 @@ def with_smaller_tiles(plan: Plan, contract: Contract, session: Session) -> Plan
 
 
 def _laid(plan: Plan, contract: Contract, session: Session, most_voxels: int) -> Plan:
-    tiles = plan_tiles(contract, plan.survey.region, plan.working.shape, most_voxels)
-    return replace(plan, tiles=tiles, activations=session.activations(tiles.largest))
+    tiles = plan_tiles(
+        contract, plan.survey.region, plan.working.shape, most_voxels, one_shape=session.one_shape
+    )
+    activations = session.activations(tiles.largest)
+    return replace(plan, tiles=tiles, activations=activations, helpers=session.helpers)
 
 
 def _refuse_beyond_memory(needed: float, map_: Map) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haruspex_infer.classes import CLASSES
-from haruspex_infer.devices import free_gpu_memory, gpu_numbers
+from haruspex_infer.devices import gpu_numbers
 from haruspex_infer.engines import Engine, cpu_engine, cuda_engine, first_line
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.halves import read_metadata
@@ -22,9 +22,9 @@ _NO_MEMORY = re.compile(
 )
 # a CPU computes tiles of this much memory about as fast as larger ones
 _CPU_BYTES = 1_000_000_000
-# larger tiles save nothing on a GPU, and cuDNN chooses slower algorithms for them
-_GPU_VOXELS = 160**3
 _LEAST_VOXELS = 32**3
+# enough to keep up with a GPU; each holds a tile's answer
+_MOST_HELPERS = 8
 
 
 class OutOfMemoryError(HaruspexError):
@@ -73,7 +73,6 @@ class Session:
                 raise HaruspexError(f"The GPU ({device}) cannot be used: {reason}.")
             self.fallback = reason or None
         self.device = "cpu" if engine is None else f"cuda:{number}"
-        self._number = number
         self._engine: Engine = engine or cpu_engine(model, str(path), self.threads)
         self.engine = self._engine.name
         self.metadata = read_metadata(model, METADATA_KEY)
@@ -91,12 +90,20 @@ class Session:
             Bytes to use at most on a CPU; what is best for speed if left out.
         """
         per_voxel = self._engine.bytes_per_voxel
-        if self.device == "cpu":
-            room = min(free_memory() / 2, _CPU_BYTES) if memory is None else memory
-            return max(_LEAST_VOXELS, int(room / per_voxel))
-        free = free_gpu_memory(self._number)
-        room = _GPU_VOXELS if free is None else 0.7 * free / per_voxel
-        return max(_LEAST_VOXELS, min(_GPU_VOXELS, int(room)))
+        if self._engine.edge is not None:
+            return self._engine.edge**3
+        room = min(free_memory() / 2, _CPU_BYTES) if memory is None else memory
+        return max(_LEAST_VOXELS, int(room / per_voxel))
+
+    @property
+    def one_shape(self) -> bool:
+        """Whether all tiles should have the same shape."""
+        return self._engine.edge is not None
+
+    @property
+    def helpers(self) -> int:
+        """Threads that cut tiles and store answers beside the network; on a CPU it needs the cores itself."""
+        return 1 if self.device == "cpu" else max(1, min(_MOST_HELPERS, self.threads - 1))
 
     def activations(self, voxels: int) -> int:
         """Return the bytes that a tile of so many voxels takes, on the device."""

@@ -1,13 +1,15 @@
 """Takes a network over the tiles of a map and gathers its answers, keeping every device busy.
 
-While the network sees one tile, the next is cut and normalised, and the answer to the last is weighted and
-stored, each in a thread of its own. With several devices each takes the next tile as soon as it is free; the
-sums are whole numbers, so that the result does not depend on who was first.
+While the network sees one tile, the next are cut and normalised, and the answers to the last are weighted and
+stored, in threads of their own: one for each on a CPU, several beside a GPU, which is faster than they are.
+With several devices each takes the next tile as soon as it is free; the sums are whole numbers, so that the
+result does not depend on who was first.
 """
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -49,6 +51,7 @@ class Sweep:
         self._waiting = iter(plan.tiles.tiles)
         self._lock = threading.Lock()
         self._done = 0
+        self._most_ahead = 1
         self._stopped = False
 
     def run(self, sessions: list[Session]) -> Field:
@@ -61,6 +64,8 @@ class Sweep:
         HaruspexError
             If a device fails.
         """
+        # no device takes tiles in advance that another could have answered
+        self._most_ahead = max(1, len(self._plan.tiles.tiles) // (2 * len(sessions)))
         if len(sessions) == 1:
             self._serve(sessions[0])
             return self.field
@@ -71,18 +76,25 @@ class Sweep:
 
     def _serve(self, session: Session) -> None:
         """Let one device answer tiles until none is left."""
-        # two of each: one in use by the network, one being filled or emptied
-        inputs, answers = _Buffers(1), _Buffers(len(CLASSES))
-        stored: list[Future[None]] = []
-        with ThreadPoolExecutor(1) as before, ThreadPoolExecutor(1) as after:
+        # one of each is in use by the network, the others are being filled or emptied
+        helpers, margin = min(session.helpers, self._most_ahead), self._plan.tiles.margin
+        inputs, answers = _Buffers(1, helpers + 1), _Buffers(len(CLASSES), helpers + 1)
+        cut: deque[tuple[Tile, Future[NDArray[np.float32]]]] = deque()
+        stored: deque[Future[None]] = deque()
+        with ThreadPoolExecutor(helpers) as before, ThreadPoolExecutor(helpers) as after:
+
+            def look_ahead() -> None:
+                while len(cut) < helpers and (tile := self._next()) is not None:
+                    cut.append((tile, before.submit(self._cut, tile, inputs.next(tile.shape))))
+
             try:
-                ahead = before.submit(self._cut_next, inputs)
-                while (found := ahead.result()) is not None:
-                    tile, density = found
-                    ahead = before.submit(self._cut_next, inputs)
-                    if len(stored) > 1:  # the buffer that comes next is free again
-                        stored.pop(0).result()
-                    margin = self._plan.tiles.margin
+                look_ahead()
+                while cut:
+                    tile, cutting = cut.popleft()
+                    density = cutting.result()
+                    look_ahead()
+                    if len(stored) > helpers:  # the buffer that comes next is free again
+                        stored.popleft().result()
                     edges = tuple(edge - 2 * margin for edge in tile.shape)
                     answer = session.run(density[None], answers.next(edges)[None])[0]
                     self.first_tile = self.first_tile or since_start()
@@ -93,19 +105,19 @@ class Sweep:
                 self._stopped = True
                 raise
 
-    def _cut_next(self, inputs: "_Buffers") -> tuple[Tile, NDArray[np.float32]] | None:
-        """Cut the next tile out of the density and normalise it; 0 (solvent) beyond the volume."""
+    def _next(self) -> Tile | None:
+        """Return the next tile that no device has taken."""
         with self._lock:
-            tile = None if self._stopped else next(self._waiting, None)
-        if tile is None:
-            return None
+            return None if self._stopped else next(self._waiting, None)
+
+    def _cut(self, tile: Tile, density: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Cut a tile out of the density and normalise it; 0 (solvent) beyond the volume."""
         source, place = self._plan.tiles.places(tile)
-        density = inputs.next(tile.shape)
         density[...] = 0
         density[(0, *place)] = self._normaliser.apply(
             self._plan.density[source], self._plan.offset, self._plan.scale
         )
-        return tile, density
+        return density
 
     def _store(self, tile: Tile, answer: NDArray[np.float32]) -> None:
         tiles = self._plan.tiles
@@ -118,24 +130,17 @@ class Sweep:
 
 
 class _Buffers:
-    """Two arrays in turn, as large as the largest tile asked for; tiles come largest first."""
+    """Arrays in turn, as large as the largest tile asked for; tiles come largest first."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, number: int) -> None:
         self._channels = channels
-        self._turns = self._rotate()
-        self._edges: tuple[int, ...] = ()
+        self._arrays = deque(np.empty(0, np.float32) for _ in range(number))
 
     def next(self, edges: tuple[int, ...]) -> NDArray[np.float32]:
         """Return the next array, shape (channels, z, y, x), with whatever it held."""
-        self._edges = edges
-        return next(self._turns)
-
-    def _rotate(self) -> Iterator[NDArray[np.float32]]:
-        pair = [np.empty(0, np.float32), np.empty(0, np.float32)]
-        turn = 0
-        while True:
-            size = self._channels * math.prod(self._edges)
-            if pair[turn].size < size:
-                pair[turn] = np.empty(size, np.float32)
-            yield pair[turn][:size].reshape(self._channels, *self._edges)
-            turn = 1 - turn
+        size = self._channels * math.prod(edges)
+        array = self._arrays.popleft()
+        if array.size < size:
+            array = np.empty(size, np.float32)
+        self._arrays.append(array)
+        return array[:size].reshape(self._channels, *edges)

@@ -108,7 +108,13 @@ class TilePlan:
         return z[:, None, None] * y[:, None] * x
 
 
-def plan_tiles(contract: Contract, region: NDArray[np.bool_], volume: Origin, most_voxels: int) -> TilePlan:
+def plan_tiles(
+    contract: Contract,
+    region: NDArray[np.bool_],
+    volume: Origin,
+    most_voxels: int,
+    one_shape: bool = False,
+) -> TilePlan:
     """Lay tiles over the occupied cells of a volume.
 
     The box around the cells is cut in two wherever that saves computing, again and again, until nothing more
@@ -126,12 +132,14 @@ def plan_tiles(contract: Contract, region: NDArray[np.bool_], volume: Origin, mo
         Voxels (z, y, x).
     most_voxels : int
         Voxels that a tile may have, as far as possible.
+    one_shape : bool
+        Whether all tiles are cubes of one size, for devices where another shape costs more than it saves.
 
     Returns
     -------
     TilePlan
     """
-    layout = _Layout(contract, volume, most_voxels)
+    layout = _Layout(contract, volume, most_voxels, one_shape)
     tiles = [layout.tile(box) for box in _boxes(layout, region)]
     tiles.sort(key=lambda tile: (-tile.voxels, tile.start))
     return TilePlan(tuple(tiles), volume, contract.margin, contract.overlap)
@@ -140,13 +148,17 @@ def plan_tiles(contract: Contract, region: NDArray[np.bool_], volume: Origin, mo
 class _Layout:
     """From a box of cells to the tile around it, and what that costs."""
 
-    def __init__(self, contract: Contract, volume: Origin, most_voxels: int) -> None:
+    def __init__(self, contract: Contract, volume: Origin, most_voxels: int, one_shape: bool) -> None:
         self.margin, self.multiple = contract.margin, contract.multiple
         self.step = math.lcm(contract.multiple, CELL)
         self.context = contract.overlap // 2
         self.padding = 0 if contract.margin else contract.overlap // 4 // self.step * self.step
         self.volume, self.most_voxels = volume, most_voxels
-        self.core = max(CELL, round(most_voxels ** (1 / 3)) - 2 * (self.context + self.margin))
+        self.one_shape, edge = one_shape, round(most_voxels ** (1 / 3))
+        if one_shape:
+            self.multiple = max(edge // self.multiple, 1) * self.multiple
+            self.most_voxels, edge = self.multiple**3, self.multiple
+        self.core = max(CELL, edge - 2 * (self.context + self.margin))
 
     def extent(self, axis: int, low: NDArray, high: NDArray) -> tuple[NDArray, NDArray]:
         """Return the first answered voxel and the number of them for cells [low, high) along an axis."""
@@ -163,7 +175,8 @@ class _Layout:
         for axis in range(3):
             cells = (high[axis] - low[axis]) * CELL
             parts = np.ceil(cells / self.core)
-            cut *= edges[axis] + (parts - 1) * 2 * (self.context + self.margin)
+            around = 2 * (self.context + self.margin)
+            cut *= parts * self.multiple if self.one_shape else edges[axis] + (parts - 1) * around
         return np.where(whole <= self.most_voxels, whole, np.maximum(cut, whole)) + _START
 
     def input_edge(self, answered: NDArray) -> NDArray:
