@@ -29,7 +29,8 @@ from trueelements import TrueElement, model_labels, neighbours, true_elements
 from haruspex_infer.annotation import Annotation
 from haruspex_infer.annotator import Annotator
 from haruspex_infer.classes import HELIX, STRAND, StructureClass
-from haruspex_infer.elements import Element, Elements
+from haruspex_infer.element import Element
+from haruspex_infer.elements import Elements
 from haruspex_infer.findelements import find_elements
 from haruspex_infer.lines import Points, beside, evenly, tangents
 from haruspex_infer.mapfile import read_map

@@ -21,7 +21,8 @@ from picture import SHINE, SURFACE_STEP, View, near_box, photograph, plotter_for
 from haruspex_infer.annotation import Annotation
 from haruspex_infer.annotator import Annotator
 from haruspex_infer.classes import CLASSES, HELIX, NUCLEOTIDE, OTHER, STRAND
-from haruspex_infer.elements import Element, Elements
+from haruspex_infer.element import Element
+from haruspex_infer.elements import Elements
 from haruspex_infer.findelements import find_elements
 from haruspex_infer.grid import Grid
 from haruspex_infer.lines import evenly

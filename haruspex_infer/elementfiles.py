@@ -1,13 +1,13 @@
-"""Elements as files: pseudo-atoms (mmCIF, PDB), ChimeraX markers and a table."""
+"""Elements for viewers: a model of pseudo-atoms, its text as PDB, and ChimeraX markers."""
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
 from haruspex_infer import __version__
-from haruspex_infer.classes import HELIX, NUCLEOTIDE, STRAND
-from haruspex_infer.elements import LETTER, Element, Elements
-from haruspex_infer.files import prepare_folder, written_whole
+from haruspex_infer.classes import HELIX, NUCLEOTIDE, STRAND, StructureClass
+from haruspex_infer.element import LETTER, Element
+from haruspex_infer.sheets import Sheet
 
 if TYPE_CHECKING:
     import gemmi
@@ -16,25 +16,7 @@ _MARKER_RADIUS = {HELIX: 1.2, STRAND: 0.9, NUCLEOTIDE: 1.2}  # Å
 _GROUPS = {HELIX: "helix axes", STRAND: "strand traces", NUCLEOTIDE: "phosphates of nucleic acid"}
 
 
-def save_elements(elements: Elements, folder: Path, stem: str) -> list[Path]:
-    """Write all files of elements; see `Elements.save`."""
-    prepare_folder(folder)
-    model = pseudo_model(elements, stem)
-    texts = {
-        "cif": model.make_mmcif_document().as_string(),
-        "pdb": pdb_text(elements, model),
-        "cmm": marker_text(elements),
-        "csv": elements.to_csv(),
-    }
-    files = []
-    for ending, text in texts.items():
-        files.append(folder / f"{stem}_elements.{ending}")
-        with written_whole(files[-1]) as stream:
-            stream.write(text.encode())
-    return files
-
-
-def pseudo_model(elements: Elements, name: str) -> "gemmi.Structure":
+def pseudo_model(elements: Sequence[Element], sheets: Sequence[Sheet], name: str) -> "gemmi.Structure":
     """Return a model with a pseudo-atom for each residue, and the elements as its secondary structure.
 
     Chain H holds helix axes and chain S strand traces (CA of UNK), chain N phosphates (P of N); residue
@@ -43,7 +25,10 @@ def pseudo_model(elements: Elements, name: str) -> "gemmi.Structure":
 
     Parameters
     ----------
-    elements : Elements
+    elements : sequence of Element
+        Helices, strands and stretches of nucleic acid, in any order.
+    sheets : sequence of Sheet
+        Their indices count the strands in the order of `elements`.
     name : str
         Name of the model.
     """
@@ -81,13 +66,13 @@ def pseudo_model(elements: Elements, name: str) -> "gemmi.Structure":
         # no sequence is told: PyMOL would make up atoms for the numbers between elements
         for residue in chain:
             residue.label_seq = residue.seqid.num
-    for element in elements.helices:
+    for element in (one for one in elements if one.kind is HELIX):
         helix = gemmi.Helix()
         helix.start, helix.end = _address(element, element.first), _address(element, element.last)
         helix.pdb_helix_class = gemmi.Helix.HelixClass.RAlpha
         helix.length = element.residues
         made.helices.append(helix)
-    for number, group in enumerate(_sheets(elements), 1):
+    for number, group in enumerate(_by_sheet(elements, sheets), 1):
         sheet = gemmi.Sheet(str(number))
         for place, element in enumerate(group, 1):
             strand = gemmi.Sheet.Strand()
@@ -98,7 +83,7 @@ def pseudo_model(elements: Elements, name: str) -> "gemmi.Structure":
     return made
 
 
-def pdb_text(elements: Elements, model: "gemmi.Structure") -> str:
+def pdb_text(elements: Sequence[Element], model: "gemmi.Structure") -> str:
     """Return the model as PDB, with the bonds between pseudo-atoms, which no viewer would guess."""
     import gemmi
 
@@ -112,7 +97,7 @@ def pdb_text(elements: Elements, model: "gemmi.Structure") -> str:
     return model.make_pdb_string(options)
 
 
-def marker_text(elements: Elements) -> str:
+def marker_text(elements: Sequence[Element]) -> str:
     """Return ChimeraX markers: a set for each class, markers of an element linked to each other.
 
     Format after the ChimeraX user guide, Marker Files: marker_set, marker (id, x, y, z, r, g, b, radius,
@@ -146,14 +131,15 @@ def marker_text(elements: Elements) -> str:
     return "\n".join([*lines, "</marker_sets>"]) + "\n"
 
 
-def _by_kind(elements: Elements) -> list[tuple]:
-    return [(HELIX, elements.helices), (STRAND, elements.strands), (NUCLEOTIDE, elements.stretches)]
+def _by_kind(elements: Sequence[Element]) -> list[tuple[StructureClass, list[Element]]]:
+    return [(kind, [e for e in elements if e.kind is kind]) for kind in (HELIX, STRAND, NUCLEOTIDE)]
 
 
-def _sheets(elements: Elements) -> list[list[Element]]:
+def _by_sheet(elements: Sequence[Element], sheets: Sequence[Sheet]) -> list[list[Element]]:
     """Strands by sheet in their order; each strand without neighbours is a sheet of its own."""
-    together = [[elements.strands[strand] for strand in sheet.strands] for sheet in elements.sheets]
-    return together + [[strand] for strand in elements.strands if not strand.sheet]
+    strands = [element for element in elements if element.kind is STRAND]
+    together = [[strands[strand] for strand in sheet.strands] for sheet in sheets]
+    return together + [[strand] for strand in strands if not strand.sheet]
 
 
 def _residue(element: Element) -> str:

@@ -41,6 +41,18 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, in a file that appears only when it is complete.
+
+    Raises
+    ------
+    HaruspexError
+        If the file cannot be written.
+    """
+    with written_whole(path) as stream:
+        stream.write(text.encode())
+
+
 def unfinished(path: Path) -> Path:
     """Return a hidden name beside a file that no other process uses, on this machine or another."""
     return path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}.part")

@@ -1,22 +1,20 @@
 """From voxels to elements: class probabilities and density become axes and traces."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from haruspex_infer.annotatedmap import AnnotatedMap
 from haruspex_infer.classes import HELIX, NUCLEOTIDE, STRAND, StructureClass
-from haruspex_infer.elements import RISE, Element, Elements
+from haruspex_infer.element import RISE, Element
+from haruspex_infer.elements import Elements
 from haruspex_infer.grid import Grid
 from haruspex_infer.lines import Points, arc, at, evenly, length, smoothed, split_at_kinks
 from haruspex_infer.phosphates import phosphate_chains
 from haruspex_infer.resample import resample_density, resample_probabilities
 from haruspex_infer.ridges import Ridges, RidgeSettings
 from haruspex_infer.sheets import sheets, strand_pairs
-
-if TYPE_CHECKING:
-    from haruspex_infer.annotation import Annotation
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ _ABOUT = 1.5  # Å: standard deviation of the Gaussian that averages probabiliti
 _APART = 20  # residue numbers between elements, so that no viewer joins them
 
 
-def find_elements(annotation: "Annotation") -> Elements:
+def find_elements(annotation: AnnotatedMap) -> Elements:
     """Find the helices, strands and stretches of nucleic acid of an annotated map.
 
     Density times the probability of a class is blurred to rods; the crests of the rods are traced, cut where
@@ -120,7 +118,7 @@ def find_elements(annotation: "Annotation") -> Elements:
 
     Parameters
     ----------
-    annotation : Annotation
+    annotation : AnnotatedMap
         Class probabilities and density.
 
     Returns

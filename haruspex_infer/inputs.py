@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.grid import Triple
 from haruspex_infer.mapfile import Map, edges, read_map
-from haruspex_infer.mapheader import locate
+from haruspex_infer.readheader import locate
 
 MapLike = str | os.PathLike[str] | Map | ArrayLike
 

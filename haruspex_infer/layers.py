@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from haruspex_infer.annotation import Annotation
+from haruspex_infer.annotatedmap import AnnotatedMap
 from haruspex_infer.chimerax import CONTOUR
 from haruspex_infer.classes import CLASSES, HELIX, NUCLEOTIDE, OTHER, STRAND
 
 LayerData = tuple[np.ndarray, dict[str, Any], str]
 
 
-def napari_layers(annotation: Annotation) -> list[LayerData]:
+def napari_layers(annotation: AnnotatedMap) -> list[LayerData]:
     """Return density, probabilities (hidden at first) and classes; see `Annotation.to_napari`."""
     grid = annotation.grid
     place = {

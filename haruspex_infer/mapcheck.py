@@ -4,18 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from haruspex_infer.mapfile import PACKED, Map, read_map
-from haruspex_infer.mapheader import MODES, stamped_byte_order
+from haruspex_infer.mapheader import MODE_NAMES
 from haruspex_infer.normalise import INVERTED, Normaliser, is_inverted
+from haruspex_infer.readheader import stamped_byte_order
+from haruspex_infer.sampling import mean_and_sigma
 
 _AXES = {1: "x", 2: "y", 3: "z"}
 _ORDERS = {"<": "little-endian", ">": "big-endian"}
-_MODE_NAMES = {0: "8-bit integers", 1: "16-bit integers", 2: "32-bit floats", 6: "unsigned 16-bit integers"}
-_MODE_NAMES[12] = "16-bit floats"
 _TOMOGRAM = 5.0
-assert _MODE_NAMES.keys() == MODES.keys()
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ def check_map(path: Path, voxel_size: float | None = None) -> Check:
     """
     map_ = read_map(path, voxel_size)
     offset, scale = Normaliser().measure(map_.density, map_.grid.voxel_size)
-    mean, sigma = _mean_and_sigma(map_.density)
+    mean, sigma = mean_and_sigma(map_.density)
     facts = {
         "file": _file(path, map_),
         "size": f"{_times(map_.grid.shape)} voxels (x × y × z); " + _axes(map_),
@@ -82,7 +80,7 @@ def _file(path: Path, map_: Map) -> str:
     agrees = stamped_byte_order(map_.header.fields) == map_.header.byte_order
     order = _ORDERS[map_.header.byte_order]
     return (
-        f"{'packed, ' + packed if packed else 'plain'}; mode {mode}, {_MODE_NAMES[mode]}; {order}, "
+        f"{'packed, ' + packed if packed else 'plain'}; mode {mode}, {MODE_NAMES[mode]}; {order}, "
         f"machine stamp {stamp}" + ("" if agrees else ", which does not say so")
     )
 
@@ -141,10 +139,6 @@ def _notes(map_: Map, given: float | None, mean: float, sigma: float) -> list[st
     if outside > 0.5:
         notes.append(f"{outside:.0%} of the voxels hold one and the same value: the map is masked or padded")
     return notes
-
-
-def _mean_and_sigma(density: NDArray[np.float32]) -> tuple[float, float]:
-    return float(density.mean(dtype=np.float64)), float(density.std(dtype=np.float64))
 
 
 def _times(zyx: tuple[float, ...], form: str = "d") -> str:

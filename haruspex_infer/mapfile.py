@@ -15,13 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.grid import Grid, Triple
-from haruspex_infer.mapheader import (
-    HEADER_BYTES,
-    MapHeader,
-    header_of,
-    locate,
-    parse_header,
-)
+from haruspex_infer.mapheader import HEADER_BYTES, MapHeader, header_of
+from haruspex_infer.readheader import locate, parse_header
 from haruspex_infer.resources import available_memory
 from haruspex_infer.slabs import slabs
 from haruspex_infer.volumefile import VolumeFile

@@ -1,14 +1,10 @@
 """What a header says when the file is no density map that can be annotated."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from haruspex_infer.errors import HaruspexError
-
-if TYPE_CHECKING:
-    from haruspex_infer.mapheader import MapHeader
+from haruspex_infer.mapheader import MapHeader
 
 FINEST, COARSEST = 0.1, 50.0
 """Voxel edges in Å beyond which a header is taken for wrong: a hydrogen atom, and a coarse tomogram."""
@@ -17,7 +13,7 @@ FINEST, COARSEST = 0.1, 50.0
 _CAMERA, _MOST_TILTS = 1000, 200
 
 
-def refuse_what_is_no_volume(header: "MapHeader", name: str) -> None:
+def refuse_what_is_no_volume(header: MapHeader, name: str) -> None:
     """Refuse images, stacks, tilt series and skewed cells.
 
     Raises

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from haruspex_infer.classes import HELIX, STRAND
-from haruspex_infer.files import written_whole
+from haruspex_infer.comparison import Comparison
+from haruspex_infer.files import write_text
 from haruspex_infer.structure import read_document
 from haruspex_infer.verdicts import neighbours
 
 if TYPE_CHECKING:
     import gemmi
-
-    from haruspex_infer.compare import ResidueReport
 
 NOT_COMPARED = -1.0
 """B factor of atoms of which the map says nothing: ligands, waters, residues outside the map."""
@@ -29,7 +28,7 @@ CERTAIN = 60
 _SHORTEST = 3
 
 
-def write_annotated_model(report: "ResidueReport", source: Path, path: Path) -> None:
+def write_annotated_model(report: Comparison, source: Path, path: Path) -> None:
     """Write the first model of a file as mmCIF, with the predicted helices and strands as its records.
 
     The B factor of each atom is the agreement of its residue: 100 × mean probability of the class that the
@@ -38,7 +37,7 @@ def write_annotated_model(report: "ResidueReport", source: Path, path: Path) -> 
 
     Parameters
     ----------
-    report : ResidueReport
+    report : Comparison
         What the map says of the model.
     source : Path
         File of the model.
@@ -80,11 +79,10 @@ def write_annotated_model(report: "ResidueReport", source: Path, path: Path) -> 
         sheet.strands.append(strand)
         document.sheets.append(sheet)
     text = document.make_mmcif_document().as_string()
-    with written_whole(path) as stream:
-        stream.write(text.encode())
+    write_text(path, text)
 
 
-def _runs(report: "ResidueReport", number: int) -> Iterator[range]:
+def _runs(report: Comparison, number: int) -> Iterator[range]:
     """Rows of residues predicted to be of one class that follow each other in a chain."""
     member = report.table.covered & (report.table.predicted == number)
     joined = np.append(neighbours(report.table), False)
@@ -96,7 +94,7 @@ def _runs(report: "ResidueReport", number: int) -> Iterator[range]:
             start = row + 1
 
 
-def _address(report: "ResidueReport", row: int) -> "gemmi.AtomAddress":
+def _address(report: Comparison, row: int) -> "gemmi.AtomAddress":
     import gemmi
 
     table = report.table

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from haruspex_infer.annotation import MOLECULE, Annotation
+from haruspex_infer.annotatedmap import MOLECULE, AnnotatedMap
 from haruspex_infer.chimerax import CONTOUR
 from haruspex_infer.classes import HELIX, NUCLEOTIDE, STRAND
 from haruspex_infer.errors import HaruspexError
@@ -18,7 +18,7 @@ from haruspex_infer.files import written_whole
 _REGIONS = (HELIX, STRAND, NUCLEOTIDE)
 
 
-def write_segger(annotation: Annotation, path: str | os.PathLike[str]) -> None:
+def write_segger(annotation: AnnotatedMap, path: str | os.PathLike[str]) -> None:
     """Write helix, strand and nucleotide as regions 1, 2 and 3 of a segmentation.
 
     Regions end with the molecular density, as Segger's own do; classes that the map does not have are left
@@ -26,7 +26,7 @@ def write_segger(annotation: Annotation, path: str | os.PathLike[str]) -> None:
 
     Parameters
     ----------
-    annotation : Annotation
+    annotation : AnnotatedMap
         What to write.
     path : path-like
         The file; ChimeraX knows it by the ending ``.seg``.

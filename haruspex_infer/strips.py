@@ -3,17 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from haruspex_infer.backbone import UNKNOWN
 from haruspex_infer.classes import CLASSES, HELIX, NUCLEOTIDE, OTHER, STRAND
+from haruspex_infer.comparison import Comparison
 from haruspex_infer.verdicts import BORDER, DIFFERS, OUTSIDE, UNJUDGED, WEAK, neighbours
-
-if TYPE_CHECKING:
-    from haruspex_infer.compare import ResidueReport
 
 _COLUMNS = 120
 _CELL = 7.6
@@ -48,12 +45,12 @@ class _Line:
     top: float
 
 
-def strip_plot(report: "ResidueReport", title: str) -> str:
+def strip_plot(report: Comparison, title: str) -> str:
     """Draw model, density, class probabilities and verdict of every residue.
 
     Parameters
     ----------
-    report : ResidueReport
+    report : Comparison
         What a map says of a model.
     title : str
         Heading: which map.
@@ -89,7 +86,7 @@ def strip_plot(report: "ResidueReport", title: str) -> str:
     return "\n".join([head, *_header(report, title), *parts, "</svg>"]) + "\n"
 
 
-def _header(report: "ResidueReport", title: str) -> Iterator[str]:
+def _header(report: Comparison, title: str) -> Iterator[str]:
     model = report.source.name if report.source else "model"
     said = f"{model}: {report.line()}"
     yield f'<text x="24" y="38" class="title">{escape(title)}</text>'
@@ -106,7 +103,7 @@ def _header(report: "ResidueReport", title: str) -> Iterator[str]:
         x += 40 + 6.0 * len(text)
 
 
-def _lines(report: "ResidueReport", rows: NDArray[np.int64], top: float) -> Iterator[_Line]:
+def _lines(report: Comparison, rows: NDArray[np.int64], top: float) -> Iterator[_Line]:
     """Break a chain into lines; a gap in its numbers takes a column."""
     joined = neighbours(report.table)[rows[:-1]] & (np.diff(rows) == 1)
     columns = np.concatenate([[0], np.cumsum(np.where(joined, 1, 2))])
@@ -119,7 +116,7 @@ def _lines(report: "ResidueReport", rows: NDArray[np.int64], top: float) -> Iter
         first = last
 
 
-def _draw(report: "ResidueReport", line: _Line) -> Iterator[str]:
+def _draw(report: Comparison, line: _Line) -> Iterator[str]:
     table, top = report.table, line.top
     for y, text in (
         (_MODEL + 9, "model"),
@@ -191,7 +188,7 @@ def _spans(line: _Line, member: NDArray[np.bool_]) -> Iterator[tuple[float, floa
         yield _LEFT + run[0] * _CELL, len(run) * _CELL
 
 
-def _tip(report: "ResidueReport", row: int) -> str:
+def _tip(report: Comparison, row: int) -> str:
     table = report.table
     place = f"{table.chain[row]} {table.number[row]}{table.insertion[row]}".strip()
     modelled = CLASSES[report.classes[row]].name if report.classes[row] != UNKNOWN else "?"

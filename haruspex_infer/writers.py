@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haruspex_infer import __version__
-from haruspex_infer.annotation import MOLECULE, Annotation
+from haruspex_infer.annotatedmap import MOLECULE, AnnotatedMap
 from haruspex_infer.chimerax import CONTOUR, chimerax_script
 from haruspex_infer.classes import CLASSES
 from haruspex_infer.compare import ResidueReport
-from haruspex_infer.files import prepare_folder, written_whole
+from haruspex_infer.files import prepare_folder, write_text
 from haruspex_infer.mapfile import Map, write_map_like
 from haruspex_infer.pymol import pymol_script
 from haruspex_infer.report import write_report
@@ -26,7 +26,7 @@ from haruspex_infer.volumefile import VolumeFile
 
 
 def save_annotation(
-    annotation: Annotation,
+    annotation: AnnotatedMap,
     folder: Path,
     stem: str,
     report: ResidueReport | None,
@@ -65,8 +65,7 @@ def save_annotation(
     }
     for name, text in texts.items():
         files.append(folder / name)
-        with written_whole(files[-1]) as stream:
-            stream.write(text.encode())
+        write_text(files[-1], text)
     if html:
         files.append(folder / f"{stem}_report.html")
         write_report(annotation, files[-1], report, command, title=stem)
@@ -81,7 +80,7 @@ def _seen_from(folder: Path, path: Path) -> str:
         return str(path.resolve())
 
 
-def _write_volumes(annotation: Annotation, files: list[Path]) -> None:
+def _write_volumes(annotation: AnnotatedMap, files: list[Path]) -> None:
     """Write probabilities, labels and, where there are files for them, weighted densities, in one pass.
 
     Slabs are interpolated on all cores, and every file is written by a thread of its own.
@@ -125,7 +124,7 @@ def _write(template: Map, volume: NDArray, path: Path, content: str) -> None:
     write_map_like(template, volume, path, f"haruspex-infer {__version__}: {content}")
 
 
-def _summary(annotation: Annotation, report: ResidueReport | None) -> dict[str, Any]:
+def _summary(annotation: AnnotatedMap, report: ResidueReport | None) -> dict[str, Any]:
     grid = annotation.grid
     return {
         "versions": {

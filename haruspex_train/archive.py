@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.files import prepare_folder, written_whole
+from haruspex_infer.files import prepare_folder, write_text
 from haruspex_train.emdb import (
     ENTRY,
     Entry,
@@ -160,9 +160,8 @@ def write_table(path: Path, columns: Iterable[str], rows: Iterable[dict[str, str
     HaruspexError
         If the file cannot be written.
     """
-    with written_whole(path) as stream:
-        lines = [list(columns)] + [[_cell(row[column]) for column in columns] for row in rows]
-        stream.write("".join("\t".join(line) + "\n" for line in lines).encode())
+    lines = [list(columns)] + [[_cell(row[column]) for column in columns] for row in rows]
+    write_text(path, "".join("\t".join(line) + "\n" for line in lines))
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -201,8 +200,7 @@ def _fetch(name: str, folder: Path, wanted: Wanted, hosts: Hosts, transfer: Tran
     density = transfer.obtain(hosts.maps, map_name(name), own)
     row = _row(entry, _shown(density, folder), _shown(model, folder), validation)
     own.mkdir(exist_ok=True)
-    with written_whole(record) as stream:
-        stream.write(json.dumps(row, indent=1).encode())
+    write_text(record, json.dumps(row, indent=1))
     return row
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.files import prepare_folder, written_whole
+from haruspex_infer.files import prepare_folder, write_text
 from haruspex_infer.scheduling import ONE_PROCESS, Machines, spread
 from haruspex_train.archive import read_table
 from haruspex_train.pairs import Pair, read_pairs
@@ -163,8 +163,7 @@ def _once(
         result = work(candidate) | {"fault": ""}
     except HaruspexError as fault:
         result = {"fault": str(fault)}
-    with written_whole(folder / f"{candidate.name}.json") as stream:
-        stream.write(json.dumps(result | {"inputs": inputs}, indent=1).encode())
+    write_text(folder / f"{candidate.name}.json", json.dumps(result | {"inputs": inputs}, indent=1))
 
 
 def _record(candidate: Candidate, folder: Path) -> dict[str, Any]:

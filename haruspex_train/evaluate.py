@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from haruspex_infer.annotator import Annotator
 from haruspex_infer.classes import NUCLEOTIDE
-from haruspex_infer.files import prepare_folder, written_whole
+from haruspex_infer.files import prepare_folder, write_text
 from haruspex_infer.grid import Grid
 from haruspex_infer.sampling import mean_and_sigma
 from haruspex_infer.structure import AMINO_ACID, Structure, read_structure
@@ -174,8 +174,7 @@ def write_results(board: Scoreboard, folder: Path) -> list[Path]:
     paths = []
     for name, text in texts.items():
         paths.append(folder / name)
-        with written_whole(paths[-1]) as stream:
-            stream.write(text.encode())
+        write_text(paths[-1], text)
     return paths + draw(board, folder / stem)
 
 

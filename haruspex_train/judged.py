@@ -1,7 +1,5 @@
 """Residues with truth, prediction and verdict: the rows that every figure of residues is counted from."""
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
@@ -13,6 +11,7 @@ from haruspex_infer.classes import CLASS_NAMES, OTHER
 from haruspex_infer.grid import Grid
 from haruspex_infer.residues import backbone_means, residue_table
 from haruspex_infer.structure import OTHER_KIND, Structure
+from haruspex_infer.tables import csv_text
 from haruspex_train.figures import Figures, Tally
 from haruspex_train.groundtruth import STRONG
 
@@ -125,27 +124,13 @@ def residue_csv(residues: dict[str, JudgedResidues]) -> str:
 
     ``counted`` tells whether the published figures count the residue, ``verdict`` what as.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
     names = np.array(CLASS_NAMES)
+    rows: list[tuple[object, ...]] = []
     for map_name, part in residues.items():
-        counted = np.where(part.resolved, "yes", "no")
         columns = (
             part.chain, part.number, np.char.strip(part.insertion), part.name,
-            names[part.truth], names[part.predicted],
+            names[part.truth], names[part.predicted], *part.probability.T, part.sigma_level, part.b_factor,
+            np.where(part.resolved, "yes", "no"), part.verdict,
         )  # fmt: skip
-        numbers = (*part.probability.T, part.sigma_level, part.b_factor)
-        rows = zip(
-            *(column.tolist() for column in columns),
-            *(_shown(column) for column in numbers),
-            counted.tolist(),
-            part.verdict.tolist(),
-            strict=True,
-        )
-        writer.writerows((map_name, *row) for row in rows)
-    return text.getvalue()
-
-
-def _shown(values: NDArray[np.float32]) -> list[str]:
-    return [f"{value:.3f}" if np.isfinite(value) else "" for value in values.tolist()]
+        rows += ((map_name, *row) for row in zip(*(column.tolist() for column in columns), strict=True))
+    return csv_text(COLUMNS, rows, decimals=3)

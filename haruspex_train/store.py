@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from haruspex_infer.classes import CLASSES
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.files import unfinished, written_whole
+from haruspex_infer.files import unfinished, write_text
 from haruspex_infer.mapfile import read_map
 from haruspex_infer.normalise import Normaliser
 from haruspex_infer.sampling import mean_and_sigma, sample
@@ -99,8 +99,7 @@ def segment(
         "candidates": sum(record.get("candidates", 0) for record in records),
         "faults": {c.name: r["fault"] for c, r in zip(candidates, records, strict=True) if r["fault"]},
     }
-    with written_whole(out / "SEGMENTS.json") as stream:
-        stream.write((json.dumps(summary, indent=1) + "\n").encode())
+    write_text(out / "SEGMENTS.json", json.dumps(summary, indent=1) + "\n")
     return summary
 
 

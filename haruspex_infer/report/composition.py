@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from haruspex_infer.annotation import MOLECULE, Annotation
+from haruspex_infer.annotatedmap import MOLECULE, AnnotatedMap
 from haruspex_infer.classes import CLASSES, HELIX, NUCLEOTIDE, STRAND
 
 PROTEIN = "protein"
@@ -21,7 +21,7 @@ BINS = 15
 """Bins of the histogram of confidence, from 0.25, the least that the highest of four can be, to 1."""
 
 
-def counted_volumes(annotation: Annotation) -> dict[str, float]:
+def counted_volumes(annotation: AnnotatedMap) -> dict[str, float]:
     """Return the volumes (Å³) from which residues are estimated.
 
     Helices and strands count where they are the most probable class: the network marks them within a fixed
@@ -38,7 +38,7 @@ def counted_volumes(annotation: Annotation) -> dict[str, float]:
     }
 
 
-def estimated_residues(annotation: Annotation) -> dict[str, int]:
+def estimated_residues(annotation: AnnotatedMap) -> dict[str, int]:
     """Estimate residues in helices, in strands, of nucleic acid and of protein as a whole.
 
     Rough: two significant figures, from the volume that a residue takes in maps with models
@@ -48,7 +48,7 @@ def estimated_residues(annotation: Annotation) -> dict[str, int]:
     return {name: _two_figures(volume / VOLUME_OF_RESIDUE[name]) for name, volume in volumes.items()}
 
 
-def confidence(annotation: Annotation) -> tuple[NDArray[np.int64], float]:
+def confidence(annotation: AnnotatedMap) -> tuple[NDArray[np.int64], float]:
     """Count voxels of the molecular density by class and by the probability of that class.
 
     Returns

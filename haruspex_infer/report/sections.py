@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from haruspex_infer.annotation import MOLECULE, Annotation
+from haruspex_infer.annotatedmap import MOLECULE, AnnotatedMap
 from haruspex_infer.classes import HELIX, NUCLEOTIDE, OTHER, STRAND
+from haruspex_infer.comparison import Comparison
 from haruspex_infer.report.charts import histogram, share_bar
 from haruspex_infer.report.composition import (
     BINS,
@@ -19,16 +19,13 @@ from haruspex_infer.report.composition import (
 from haruspex_infer.report.shown import ShownVolume, voxel_text
 from haruspex_infer.verdicts import AGREES, BORDER, DIFFERS, VERDICTS, WEAK
 
-if TYPE_CHECKING:
-    from haruspex_infer.compare import ResidueReport
-
 # structure first: that is what the reader looks for
 SHOWN_ORDER = (HELIX, STRAND, NUCLEOTIDE, OTHER)
 _LISTED = 50
 _VERDICT_COLOURS = {AGREES: "var(--good)", BORDER: "var(--fuzzy)", DIFFERS: "var(--bad)", WEAK: "var(--weak)"}
 
 
-def facts_line(annotation: Annotation, residues: "ResidueReport | None") -> str:
+def facts_line(annotation: AnnotatedMap, residues: Comparison | None) -> str:
     """Return the figures at the head of the page."""
     shares = {name: part["molecule_fraction"] for name, part in annotation.composition.items()}
     volume = sum(part["molecule_volume"] for part in annotation.composition.values())
@@ -55,7 +52,7 @@ def notes(warnings: Iterable[str]) -> str:
     )
 
 
-def class_toggles(annotation: Annotation) -> str:
+def class_toggles(annotation: AnnotatedMap) -> str:
     """Return a check box for each class, with its colour and share."""
     parts = annotation.composition
     boxes = []
@@ -69,7 +66,7 @@ def class_toggles(annotation: Annotation) -> str:
     return "".join(boxes)
 
 
-def composition(annotation: Annotation) -> str:
+def composition(annotation: AnnotatedMap) -> str:
     """Return volumes, shares and estimated residues by class."""
     parts = annotation.composition
     residues = estimated_residues(annotation)
@@ -98,7 +95,7 @@ def composition(annotation: Annotation) -> str:
     )
 
 
-def confidence_figure(annotation: Annotation) -> str:
+def confidence_figure(annotation: AnnotatedMap) -> str:
     """Return the histogram of the probability of the most probable class."""
     counts, median = confidence(annotation)
     order = [c.number for c in SHOWN_ORDER]
@@ -116,7 +113,7 @@ def confidence_figure(annotation: Annotation) -> str:
     )
 
 
-def model(residues: "ResidueReport", strips: str) -> str:
+def model(residues: Comparison, strips: str) -> str:
     """Return what the map says of a model: verdicts, stretches to look at first, chains, strip plot."""
     name = residues.source.name if residues.source else "the model"
     total = max(1, len(residues))
@@ -150,7 +147,7 @@ def model(residues: "ResidueReport", strips: str) -> str:
 
 
 def provenance(
-    annotation: Annotation, command: str | None, versions: Sequence[tuple[str, str]], shown: ShownVolume
+    annotation: AnnotatedMap, command: str | None, versions: Sequence[tuple[str, str]], shown: ShownVolume
 ) -> str:
     """Return how the annotation was made, and what the page shows of it."""
     grid, run = annotation.grid, annotation.report
@@ -185,7 +182,7 @@ def _strips(strips: str) -> str:
     return f'<div class="scroll" tabindex="0" role="region" aria-label="{label}">{strips}</div>'
 
 
-def _stretches(residues: "ResidueReport") -> str:
+def _stretches(residues: Comparison) -> str:
     if not residues.stretches:
         return "<p>No stretch of three or more residues stands out.</p>"
     rows = []
@@ -216,7 +213,7 @@ def _stretches(residues: "ResidueReport") -> str:
 _SEEN = {OTHER.name: "none of them", WEAK: "hardly any"}
 
 
-def _chains(residues: "ResidueReport") -> str:
+def _chains(residues: Comparison) -> str:
     chains = residues.table.chain
     rows = []
     for chain in dict.fromkeys(chains.tolist()):

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from haruspex_infer.annotation import MOLECULE, Annotation, Box
+from haruspex_infer.annotatedmap import MOLECULE, AnnotatedMap, Box
 from haruspex_infer.chimerax import CONTOUR
 from haruspex_infer.grid import Grid
 from haruspex_infer.resample import resample_density
@@ -58,12 +58,12 @@ class ShownVolume:
         return base64.b64encode(gzip.compress(data, 6, mtime=0)).decode()
 
 
-def shown_volume(annotation: Annotation, most_voxels: int = MOST_VOXELS) -> ShownVolume:
+def shown_volume(annotation: AnnotatedMap, most_voxels: int = MOST_VOXELS) -> ShownVolume:
     """Choose and coarsen what a report shows of an annotated map.
 
     Parameters
     ----------
-    annotation : Annotation
+    annotation : AnnotatedMap
         The annotated map.
     most_voxels : int
         Coarser voxels are taken if the molecule's box holds more.
@@ -91,7 +91,7 @@ def shown_volume(annotation: Annotation, most_voxels: int = MOST_VOXELS) -> Show
     )
 
 
-def _labels(annotation: Annotation, box: Box, fine: Grid, grid: Grid) -> NDArray[np.uint8]:
+def _labels(annotation: AnnotatedMap, box: Box, fine: Grid, grid: Grid) -> NDArray[np.uint8]:
     """Return the most probable class of the voxels of a grid: that of the nearest voxel in the box."""
     z, y, x = (
         np.clip(np.rint((grid.centres(a) - fine.origin[a]) / fine.voxel_size[a]), 0, fine.shape[a] - 1)
@@ -115,7 +115,7 @@ def _labels(annotation: Annotation, box: Box, fine: Grid, grid: Grid) -> NDArray
     return labels
 
 
-def _molecule_box(annotation: Annotation) -> Box:
+def _molecule_box(annotation: AnnotatedMap) -> Box:
     """Return the smallest box around the molecule, with a margin; all of a map that holds none."""
     density = annotation.map.density
     level = annotation.level(CONTOUR)

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from haruspex_infer import __version__
-from haruspex_infer.annotation import MOLECULE, Annotation
+from haruspex_infer.annotatedmap import MOLECULE, AnnotatedMap
 from haruspex_infer.backbone import UNKNOWN
 from haruspex_infer.chimerax import CONTOUR
 from haruspex_infer.classes import CLASSES, OTHER
-from haruspex_infer.files import written_whole
+from haruspex_infer.comparison import Comparison
+from haruspex_infer.files import write_text
 from haruspex_infer.report import sections
 from haruspex_infer.report.shown import ShownVolume, shown_volume
 from haruspex_infer.sampling import mean_and_sigma
@@ -28,8 +29,6 @@ from haruspex_infer.verdicts import neighbours
 
 if TYPE_CHECKING:
     import os
-
-    from haruspex_infer.compare import ResidueReport
 
 # normalised densities where the threshold begins and between which it moves
 _START, _LEAST, _MOST = CONTOUR, MOLECULE / 2, 2.5
@@ -40,9 +39,9 @@ _AROUND = 7.0  # Å around a stretch that the view shows
 
 
 def write_report(
-    annotation: Annotation,
+    annotation: AnnotatedMap,
     path: "str | os.PathLike[str]",
-    residues: "ResidueReport | None" = None,
+    residues: Comparison | None = None,
     command: str | None = None,
     title: str | None = None,
 ) -> None:
@@ -50,11 +49,11 @@ def write_report(
 
     Parameters
     ----------
-    annotation : Annotation
+    annotation : AnnotatedMap
         What to show.
     path : path-like
         The file; appears only when it is complete.
-    residues : ResidueReport, optional
+    residues : Comparison, optional
         Comparison with a model (`Annotation.compare`), shown too.
     command : str, optional
         Command line that made the annotation.
@@ -92,11 +91,10 @@ def write_report(
         "volume": shown.packed(),
     }
     page = Template(_part("report.html")).substitute(texts)
-    with written_whole(Path(path)) as stream:
-        stream.write(page.encode())
+    write_text(Path(path), page)
 
 
-def _model(residues: "ResidueReport", title: str) -> str:
+def _model(residues: Comparison, title: str) -> str:
     strips = strip_plot(residues, title)
     if len(strips) > _LONGEST_STRIPS:
         strips = ""
@@ -105,7 +103,7 @@ def _model(residues: "ResidueReport", title: str) -> str:
     return f'<section id="model" aria-labelledby="model-head">{head}{content}</section>'
 
 
-def _facts(annotation: Annotation, shown: ShownVolume, residues: "ResidueReport | None") -> dict[str, Any]:
+def _facts(annotation: AnnotatedMap, shown: ShownVolume, residues: Comparison | None) -> dict[str, Any]:
     """Return what the script of the page needs to know."""
     mean, sigma = mean_and_sigma(annotation.map.density)
 
@@ -128,7 +126,7 @@ def _facts(annotation: Annotation, shown: ShownVolume, residues: "ResidueReport 
     }
 
 
-def _trace(residues: "ResidueReport") -> dict[str, Any]:
+def _trace(residues: Comparison) -> dict[str, Any]:
     """Return the places of residues, their classes, which are joined, and the stretches to look at."""
     placed = ~np.isnan(residues.position.sum(axis=1))
     position = np.where(placed[:, None], residues.position, 0)

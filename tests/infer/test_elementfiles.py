@@ -13,8 +13,8 @@ import pytest
 
 from haruspex_infer import Elements, HaruspexError
 from haruspex_infer.classes import HELIX, NUCLEOTIDE, STRAND
+from haruspex_infer.element import Element
 from haruspex_infer.elementfiles import marker_text, pseudo_model
-from haruspex_infer.elements import Element
 from haruspex_infer.sheets import sheets
 
 ENDINGS = ("cif", "pdb", "cmm", "csv")
@@ -108,7 +108,7 @@ def test_bonds_stay_within_elements(found, tmp_path):
 
 
 def test_markers_are_what_chimerax_documents(found):
-    root = ET.fromstring(marker_text(found))
+    root = ET.fromstring(marker_text(tuple(found)))
     assert root.tag == "marker_sets"
     assert [one.get("name") for one in root] == [
         "helix axes",
@@ -137,8 +137,7 @@ def test_markers_are_what_chimerax_documents(found):
 
 def test_more_residues_than_a_pdb_file_can_number():
     many = tuple(element(HELIX, k + 1, 8, 1.5, (12 * k, 0, 0), first=30 * k + 1) for k in range(400))
-    found = Elements(many, (), (), ())
-    text = pseudo_model(found, "m").make_pdb_string()
+    text = pseudo_model(many, (), "m").make_pdb_string()
     read = gemmi.read_pdb_string(text)
     assert [residue.seqid.num for residue in read[0]["H"]][-1] == many[-1].last
     assert read[0]["H"][-1][0].pos.tolist() == pytest.approx(many[-1].points[-1].tolist(), abs=1e-3)
