@@ -7,9 +7,10 @@ Without ``--network`` all networks that ship are measured. The folder receives a
 Markdown, JSON); the comparison of medians is printed.
 """
 
-import argparse
 import math
 from pathlib import Path
+
+from commandline import add_pairs, parser_of
 
 from haruspex_infer.network import shipped_networks
 from haruspex_train.evaluate import evaluate_pairs
@@ -46,10 +47,8 @@ def tell(score: PairScore) -> None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, help="folder of pairs with INDEX.tsv")
+    parser = parser_of(__doc__)
+    add_pairs(parser)
     parser.add_argument("out", type=Path, help="folder for the tables")
     parser.add_argument("--network", action="append", help="name or ONNX file; may be given several times")
     parser.add_argument("--split", default="val", help="val to choose by, test for the final figure only")

@@ -8,10 +8,11 @@ Prints figures at the backbone (voxels within 1.5 Å of a backbone atom), then o
 taken for what at the backbone.
 """
 
-import argparse
 import math
 from collections.abc import Callable
 from pathlib import Path
+
+from commandline import parser_of
 
 from haruspex_infer.classes import CLASS_NAMES
 from haruspex_infer.network import shipped_networks
@@ -49,9 +50,7 @@ def _number(value: float) -> str:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("atoms", type=Path, help="training file; its val split is used")
     parser.add_argument("--network", action="append", help="name or ONNX file; may be given several times")
     parser.add_argument("--resolution", action="append", type=float, help="Å; several times for several")

@@ -18,11 +18,11 @@ network's answer, which leaves only the error of the tracing.
 - Of nucleic acid, phosphates count that are found within 2 Å.
 """
 
-import argparse
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
+from commandline import add_network, add_pairs, parser_of
 from scipy.spatial import cKDTree
 from trueelements import TrueElement, model_labels, neighbours, true_elements
 
@@ -33,15 +33,15 @@ from haruspex_infer.element import Element
 from haruspex_infer.elements import Elements
 from haruspex_infer.findelements import find_elements
 from haruspex_infer.lines import Points, beside, evenly, tangents
-from haruspex_infer.mapfile import read_map
 from haruspex_infer.structure import Structure, read_structure
+from haruspex_train.annotations import Annotations
+from haruspex_train.groundtruth import STRONG
 from haruspex_train.pairs import Pair, read_pairs
 from haruspex_train.secondary import residue_classes
 
 REACH = {HELIX: 3.0, STRAND: 2.4}
 SLANT = 40.0
 SHARE = 0.5
-STRONG = 1.0
 MODELLED = 5.0
 SAME_PHOSPHATE = 2.0
 
@@ -175,29 +175,11 @@ def judge_map(annotation: Annotation, structure: Structure, truth: list[TrueElem
     }
 
 
-def annotated(pair: Pair, annotator: Annotator, kept: Path | None) -> Annotation:
+def annotated(pair: Pair, annotations: Annotations) -> Annotation:
     """Annotate a map, or read what was kept of it."""
-    map_ = read_map(pair.map_path)
-    path = None if kept is None else kept / f"{pair.name}_{annotator.contract.name}.npz"
-    if path is not None and path.is_file():
-        with np.load(path, allow_pickle=False) as held:
-            if "digest" in held.files and str(held["digest"]) == annotator.digest:
-                offset, scale = float(held["offset"]), float(held["scale"])
-                return Annotation(map_, held["probabilities"].astype(np.float32), offset, scale)
-    annotation = annotator.annotate(map_)
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(
-            path,
-            probabilities=annotation.probabilities.astype(np.float16),
-            density=map_.density,
-            voxel_size=map_.grid.voxel_size,
-            origin=map_.grid.origin,
-            offset=annotation.offset,
-            scale=annotation.scale,
-            digest=annotator.digest,
-        )
-    return annotation
+    seen = annotations.of(pair.map_path)
+    plan = annotations.annotator.find(seen.map)
+    return Annotation(seen.map, seen.probabilities, plan.offset, plan.scale)
 
 
 def table(results: dict[str, dict[str, Score]], what: str) -> str:
@@ -215,24 +197,21 @@ def table(results: dict[str, dict[str, Score]], what: str) -> str:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, help="folder of pairs with INDEX.tsv")
-    parser.add_argument("--network", default="residual")
+    parser = parser_of(__doc__)
+    add_pairs(parser)
+    add_network(parser)
     parser.add_argument("--split", default="val", help="val to choose by, test for the final figure only")
-    parser.add_argument("--device", default="auto")
     parser.add_argument("--annotations", type=Path, help="folder that keeps annotations")
     parser.add_argument("--only", action="append", help="a map; may be given several times")
     options = parser.parse_args()
-    annotator = Annotator(options.network, options.device)
+    annotations = Annotations(Annotator(options.network, options.device), options.annotations)
     labels: dict[str, dict[str, dict[str, Score]]] = {"the network": {}, "the model's labels": {}}
     for pair in read_pairs(options.folder, options.split):
         if options.only and pair.name not in options.only:
             continue
         structure = read_structure(pair.model_paths)
         classes = residue_classes(structure)
-        annotation = annotated(pair, annotator, options.annotations)
+        annotation = annotated(pair, annotations)
         truth = true_elements(structure, classes, annotation.map.density, annotation.grid)
         perfect = model_labels(structure, classes, annotation.grid)
         ideal = Annotation(annotation.map, perfect, annotation.offset, annotation.scale)

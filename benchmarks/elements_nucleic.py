@@ -9,12 +9,12 @@ the disorder of real maps. A phosphate is found within 2 Å; a link is right tha
 each other.
 """
 
-import argparse
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from commandline import parser_of
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from trueelements import model_labels
@@ -115,9 +115,7 @@ class Counts:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("folder", type=Path, help="folder with atomic_models.npz.xz and INDEX.tsv")
     library = AtomLibrary(parser.parse_args().folder)
     structures = [library.structure(pdb_id) for pdb_id in chosen(library)]

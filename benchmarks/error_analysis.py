@@ -8,12 +8,12 @@ the same figures are measured on crops simulated at 3 Å from held-out models: w
 matter of transfer.
 """
 
-import argparse
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from commandline import add_network, add_pairs, parser_of
 from numpy.typing import NDArray
 
 from haruspex_infer.annotator import Annotator
@@ -264,15 +264,12 @@ def print_distances(rows: dict[int, list[tuple[NDArray[np.int64], NDArray[np.boo
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, help="folder of pairs with INDEX.tsv")
+    parser = parser_of(__doc__)
+    add_pairs(parser)
     parser.add_argument("out", type=Path, help="folder that keeps the annotations")
-    parser.add_argument("--network", default="residual", help="name or ONNX file")
+    add_network(parser)
     parser.add_argument("--atoms", type=Path, help="training file; its val split is simulated")
     parser.add_argument("--crops", type=int, default=32, help="simulated crops")
-    parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     annotator = Annotator(options.network, options.device)
     cases = read_cases(Annotations(annotator, options.out / "annotations"), options.folder)

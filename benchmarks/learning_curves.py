@@ -3,11 +3,11 @@
 python benchmarks/learning_curves.py docs/images/learning.png models/*.log.tsv
 """
 
-import argparse
 import csv
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from commandline import parser_of
 
 PANELS = {
     "loss": "training loss",
@@ -26,9 +26,7 @@ def curve(log: Path, column: str) -> tuple[list[float], list[float]]:
 
 def main() -> None:
     """Draw."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("picture", type=Path)
     parser.add_argument("logs", type=Path, nargs="+")
     options = parser.parse_args()

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from haruspex_infer.grid import Grid
 from haruspex_infer.mapfile import read_map
-from haruspex_infer.sampling import sample
+from haruspex_infer.sampling import mean_and_sigma, sample
 from haruspex_infer.structure import read_structure
 
 SHIFT = 8.0  # Å, more than the distance of neighbouring strands and helices' radii
@@ -42,11 +42,10 @@ def placement(map_file: Path, models: list[Path]) -> Placement:
     map_ = read_map(map_file)
     structure = read_structure(models)
     xyz = structure.xyz[structure.backbone].astype(np.float64)
-    mean = map_.density.mean(dtype=np.float64)
-    sigma = map_.density.std(dtype=np.float64)
+    mean, sigma = mean_and_sigma(map_.density)
 
     def z(positions: NDArray[np.float64]) -> float:
-        inside = np.nan_to_num(sample(map_.density, map_.grid, positions), nan=float(mean))
+        inside = np.nan_to_num(sample(map_.density, map_.grid, positions), nan=mean)
         return float((inside.mean() - mean) / sigma)
 
     middle = _middle(map_.grid)

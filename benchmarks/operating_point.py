@@ -8,53 +8,49 @@ that hold protein, of the residues with a backbone density of at least 1 σ. The
 mean probabilities; ``haruspex merge --other-odds`` builds it into a network.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from commandline import add_pairs, parser_of
 
 from haruspex_infer.annotator import Annotator
 from haruspex_infer.classes import HELIX, OTHER, STRAND
 from haruspex_infer.mapfile import read_map
-from haruspex_infer.residues import residue_table
-from haruspex_infer.structure import AMINO_ACID, OTHER_KIND, read_structure
+from haruspex_infer.structure import AMINO_ACID, read_structure
 from haruspex_train.figures import Tally
-from haruspex_train.groundtruth import STRONG
+from haruspex_train.judged import JudgedResidues, judge
 from haruspex_train.pairs import read_pairs
+from haruspex_train.scoreboard import RESOLUTION_LIMIT
 from haruspex_train.secondary import residue_classes
 
 FACTORS = (1.5, 1.25, 1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
 FINE = np.geomspace(0.25, 2.0, 151)  # factors among which the common recall is looked for
 COMMON_RECALL = 0.95
-LIMIT = 4.0  # Å
-
-Residues = tuple[NDArray[np.float32], NDArray[np.uint8]]
 
 
-def resolved_residues(annotator: Annotator, folder: Path, split: str) -> list[Residues]:
-    """Return class probabilities (4, n) and true classes (n,) of the residues of each map."""
+def resolved_residues(annotator: Annotator, folder: Path, split: str) -> list[JudgedResidues]:
+    """Return the residues of each map that the published figures count."""
     found = []
     for pair in read_pairs(folder, split):
-        if pair.resolution > LIMIT:
+        if pair.resolution > RESOLUTION_LIMIT:
             continue
         structure = read_structure(pair.model_paths)
         if not (structure.kind == AMINO_ACID).any():
             continue
-        annotation = annotator.annotate(read_map(pair.map_path))
-        table = residue_table(annotation.probabilities, annotation.grid, structure, annotation.map.density)
-        judged = table.covered & (table.kind != OTHER_KIND) & (table.sigma_level >= STRONG)
-        found.append((table.probability[judged].T, residue_classes(structure)[judged]))
+        seen = annotator.annotate(read_map(pair.map_path))
+        classes = residue_classes(structure)
+        judged = judge(seen.probabilities, seen.map.density, seen.grid, structure, classes)
+        found.append(judged.chosen(judged.resolved))
     return found
 
 
-def medians(maps: list[Residues], factor: float) -> list[float]:
+def medians(maps: list[JudgedResidues], factor: float) -> list[float]:
     """Return median recall, precision, helix F1 and strand F1 at one factor."""
     rows = []
-    for probability, truth in maps:
-        shifted = probability.copy()
+    for residues in maps:
+        shifted = residues.probability.T.copy()
         shifted[OTHER.number] *= factor
-        figures = Tally().add(shifted, truth).figures()
+        figures = Tally().add(shifted, residues.truth).figures()
         f1 = figures.class_f1
         rows.append([figures.recall, figures.precision, f1[HELIX.number], f1[STRAND.number]])
     return [float(value) for value in np.nanmedian(rows, axis=0)]
@@ -62,10 +58,8 @@ def medians(maps: list[Residues], factor: float) -> list[float]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, help="folder of pairs with INDEX.tsv")
+    parser = parser_of(__doc__)
+    add_pairs(parser)
     parser.add_argument("networks", nargs="+", help="names or ONNX files")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()

@@ -15,12 +15,13 @@ import matplotlib
 import numpy as np
 import pyvista
 from cartoon import cartoon
+from commandline import add_network, add_pairs, parser_of
 from numpy.typing import NDArray
 
 from haruspex_infer.annotation import Annotation
 from haruspex_infer.annotator import Annotator
 from haruspex_infer.classes import CLASSES, OTHER
-from haruspex_infer.grid import Grid
+from haruspex_infer.grid import Box, Grid
 from haruspex_infer.mapfile import read_map
 from haruspex_infer.resample import resample_density
 from haruspex_infer.structure import Structure, read_structure
@@ -52,19 +53,17 @@ ROOM = 10.0
 SHINE: dict[str, Any] = {"ambient": 0.3, "diffuse": 0.78, "specular": 0.12}
 
 
-def surfaces(annotation: Annotation, structure: Structure) -> list[pyvista.PolyData]:
-    """Surface of each class, in the order of `CLASSES`: density weighted by the probability of the class."""
-    grid = annotation.grid
-    box = near_box(grid, structure)
-    first = [o + s.start * e for o, s, e in zip(grid.origin, box, grid.voxel_size, strict=True)]
-    size = [s.stop - s.start for s in box]
-    part = Grid((size[0], size[1], size[2]), grid.voxel_size, (first[0], first[1], first[2]))
-    fine = part.working(SURFACE_STEP, SURFACE_STEP, SURFACE_STEP)
-    normalised = (annotation.map.density[box] - annotation.offset) / annotation.scale
-    return [
-        smooth_surface(resample_density(normalised * probability[box], part, fine), fine)
-        for probability in annotation.probabilities
-    ]
+def surface(
+    annotation: Annotation, structure: Structure, probability: NDArray[np.float32] | None = None
+) -> pyvista.PolyData:
+    """Surface of the density about a model, weighted by a probability if one is given, (z, y, x)."""
+    box = near_box(annotation.grid, structure)
+    near = annotation.grid.part(box)
+    fine = near.working(SURFACE_STEP, SURFACE_STEP, SURFACE_STEP)
+    shown = (annotation.map.density[box] - annotation.offset) / annotation.scale
+    if probability is not None:
+        shown = shown * probability[box]
+    return smooth_surface(resample_density(shown, near, fine), fine)
 
 
 def smooth_surface(volume: NDArray[np.float32], grid: Grid) -> pyvista.PolyData:
@@ -85,7 +84,7 @@ def smooth_surface(volume: NDArray[np.float32], grid: Grid) -> pyvista.PolyData:
     return mesh.smooth_taubin(n_iter=12, pass_band=0.15).compute_normals(auto_orient_normals=False)
 
 
-def near_box(grid: Grid, structure: Structure) -> tuple[slice, slice, slice]:
+def near_box(grid: Grid, structure: Structure) -> Box:
     """Voxels of the box about the model."""
     indices = grid.indices(structure.xyz)
     room = FIELD / np.array(grid.voxel_size)
@@ -144,43 +143,19 @@ def photograph(plotter: pyvista.Plotter) -> NDArray[np.uint8]:
     return np.asarray(picture)
 
 
-def row(pair: Pair, annotator: Annotator) -> tuple[NDArray, NDArray]:
-    """Two pictures of one pair: annotated map, and model."""
-    annotation = annotator.annotate(read_map(pair.map_path))
-    structure = read_structure(pair.model_paths)
-    meshes = surfaces(annotation, structure)
-    view = View.of(
-        structure, [m for c, m in zip(CLASSES, meshes, strict=True) if c is not OTHER and m.n_cells]
-    )
-    left = plotter_for(view)
-    for one, mesh in zip(CLASSES, meshes, strict=True):
-        if mesh.n_cells:
-            opacity = 0.22 if one is OTHER else 1.0
-            left.add_mesh(mesh, color=one.colour, opacity=opacity, smooth_shading=True, **SHINE)
-    left.enable_depth_peeling(8)
-    right = plotter_for(view)
+def ribbon(structure: Structure, view: View) -> NDArray[np.uint8]:
+    """Picture of a model, coloured by its secondary structure."""
+    plotter = plotter_for(view)
     model = cartoon(structure, residue_classes(structure))
-    right.add_mesh(model, scalars="colour", rgb=True, smooth_shading=True, **SHINE)
-    right.enable_ssao(radius=6.0, bias=0.4, kernel_size=96)
-    return photograph(left), photograph(right)
+    plotter.add_mesh(model, scalars="colour", rgb=True, smooth_shading=True, **SHINE)
+    plotter.enable_ssao(radius=6.0, bias=0.4, kernel_size=96)
+    return photograph(plotter)
 
 
-def main() -> None:
-    """Draw the picture."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, help="folder of pairs with INDEX.tsv")
-    parser.add_argument("out", type=Path, help="PNG to write")
-    parser.add_argument("names", nargs="+", help="maps to draw")
-    parser.add_argument("--network", default="residual")
-    parser.add_argument("--device", default="auto")
-    arguments = parser.parse_args()
-    annotator = Annotator(arguments.network, arguments.device)
-    by_name = {pair.name: pair for pair in read_pairs(arguments.folder, "val")}
-    pairs = [by_name[name] for name in arguments.names]
-
-    pictures = [row(pair, annotator) for pair in pairs]
+def draw(
+    pairs: list[Pair], pictures: list[tuple[NDArray, NDArray]], title: str, names: dict[str, str], out: Path
+) -> None:
+    """Put two pictures of each pair beside each other; `names` are those of colours."""
     heights = [left.shape[0] / left.shape[1] for left, _ in pictures]
     width, heading, foot = 11.0, 0.45, 0.5
     figure, axes = plt.subplots(
@@ -195,13 +170,56 @@ def main() -> None:
         for panel, picture in zip(line, shown, strict=True):
             panel.imshow(picture)
             panel.axis("off")
-        line[0].set_title(f"{pair.name} ({pair.resolution:g} Å), annotated", fontsize=13)
+        line[0].set_title(f"{pair.name} ({pair.resolution:g} Å), {title}", fontsize=13)
         line[1].set_title("its atomic model, for comparison", fontsize=13)
-    legend = [Patch(color=c.colour, label=c.name) for c in (*CLASSES[1:], OTHER)]
+    legend = [Patch(color=colour, label=name) for colour, name in names.items()]
     figure.legend(handles=legend, loc="outside lower center", ncols=4, frameon=False, fontsize=12)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(arguments.out, dpi=110)
-    print(arguments.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=110, pil_kwargs={"optimize": True})
+    print(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
+
+
+def add_pictured(parser: argparse.ArgumentParser) -> None:
+    """Ask for the picture, its maps and the network."""
+    add_pairs(parser)
+    parser.add_argument("out", type=Path, help="PNG to write")
+    parser.add_argument("names", nargs="+", help="maps to draw")
+    add_network(parser)
+
+
+def named_pairs(folder: Path, names: list[str]) -> list[Pair]:
+    """Pairs of the ``val`` split, in the order of the names."""
+    by_name = {pair.name: pair for pair in read_pairs(folder, "val")}
+    return [by_name[name] for name in names]
+
+
+def row(pair: Pair, annotator: Annotator) -> tuple[NDArray, NDArray]:
+    """Two pictures of one pair: annotated map, and model."""
+    annotation = annotator.annotate(read_map(pair.map_path))
+    structure = read_structure(pair.model_paths)
+    meshes = [surface(annotation, structure, probability) for probability in annotation.probabilities]
+    view = View.of(
+        structure, [m for c, m in zip(CLASSES, meshes, strict=True) if c is not OTHER and m.n_cells]
+    )
+    left = plotter_for(view)
+    for one, mesh in zip(CLASSES, meshes, strict=True):
+        if mesh.n_cells:
+            opacity = 0.22 if one is OTHER else 1.0
+            left.add_mesh(mesh, color=one.colour, opacity=opacity, smooth_shading=True, **SHINE)
+    left.enable_depth_peeling(8)
+    return photograph(left), ribbon(structure, view)
+
+
+def main() -> None:
+    """Draw the picture."""
+    parser = parser_of(__doc__)
+    add_pictured(parser)
+    options = parser.parse_args()
+    annotator = Annotator(options.network, options.device)
+    pairs = named_pairs(options.folder, options.names)
+    pictures = [row(pair, annotator) for pair in pairs]
+    names = {c.colour: c.name for c in (*CLASSES[1:], OTHER)}
+    draw(pairs, pictures, "annotated", names, options.out)
 
 
 if __name__ == "__main__":

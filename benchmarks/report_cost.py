@@ -8,12 +8,12 @@ synthetic map is a particle that fills three fifths of the box in each direction
 classes in blobs: nothing in it compresses well.
 """
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from commandline import parser_of
 
 from haruspex_infer.annotation import Annotation
 from haruspex_infer.annotator import Annotator
@@ -41,9 +41,7 @@ def synthetic(edge: int) -> Annotation:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("map", type=Path, nargs="?")
     parser.add_argument("--synthetic", type=int, metavar="EDGE", help="voxels along each edge")
     parser.add_argument("--keep", type=Path, help="write the report here")

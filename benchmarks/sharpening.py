@@ -7,19 +7,16 @@ that has learned the molecule and not the map would not care. Residues with a ba
 of the map as deposited.
 """
 
-import argparse
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+from commandline import add_network, add_pairs, parser_of
 from numpy.typing import NDArray
 
 from haruspex_infer.annotator import Annotator
 from haruspex_infer.mapfile import Map, read_map
-from haruspex_infer.residues import residue_table
-from haruspex_infer.structure import OTHER_KIND, read_structure
-from haruspex_train.figures import Tally
-from haruspex_train.groundtruth import STRONG
+from haruspex_infer.structure import read_structure
+from haruspex_train.judged import judge
 from haruspex_train.pairs import read_pairs
 from haruspex_train.secondary import residue_classes
 
@@ -39,13 +36,10 @@ def sharpened(map_: Map, b_factor: float, limit: float) -> NDArray[np.float32]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, help="folder of pairs with INDEX.tsv")
+    parser = parser_of(__doc__)
+    add_pairs(parser)
     parser.add_argument("maps", nargs="*", help="names of val maps; all by default")
-    parser.add_argument("--network", default="residual")
-    parser.add_argument("--device", default="auto")
+    add_network(parser)
     options = parser.parse_args()
     annotator = Annotator(options.network, options.device)
     print("| map | Å | B, Å² | recall | precision | helix F1 | strand F1 | macro F1 |\n" + "|---" * 8 + "|")
@@ -59,9 +53,8 @@ def main() -> None:
             if b_factor:
                 given = replace(map_, density=sharpened(map_, b_factor, 0.8 * pair.resolution))
             annotation = annotator.annotate(given)
-            table = residue_table(annotation.probabilities, annotation.grid, structure, map_.density)
-            judged = table.covered & (table.kind != OTHER_KIND) & (table.sigma_level >= STRONG)
-            figures = Tally().add(table.probability[judged].T, classes[judged]).figures()
+            judged = judge(annotation.probabilities, map_.density, map_.grid, structure, classes)
+            figures = judged.chosen(judged.resolved).figures()
             values = (figures.recall, figures.precision, *figures.class_f1[1:3], figures.macro_f1)
             cells = " | ".join("–" if np.isnan(value) else f"{value:.3f}" for value in values)
             print(f"| {pair.name} | {pair.resolution:g} | {b_factor:g} | {cells} |", flush=True)

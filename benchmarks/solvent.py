@@ -7,27 +7,24 @@ with a mean backbone density of 1 σ or more, how many of them have a backbone a
 may), and the largest distance of one from an occupied cell, in voxels along an axis.
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
+from commandline import add_pairs, parser_of
 from measuring import table
 from scipy.ndimage import distance_transform_cdt
 
 from haruspex_infer.mapfile import read_map
 from haruspex_infer.normalise import Normaliser
 from haruspex_infer.occupancy import OCCUPIED, cell_means, survey, voxels_of
-from haruspex_infer.resample import resample_density
 from haruspex_infer.sampling import mean_and_sigma, sample
 from haruspex_infer.structure import read_structure
 from haruspex_train.pairs import Pair, read_pairs
+from haruspex_train.working import working_density, working_grid
 
 
 def measure(pair: Pair) -> list[str]:
     """Measure one pair; return a row of the table."""
     map_ = read_map(pair.map_path)
-    working = map_.grid.working(1.0, 1.2, 1.1)
-    density = map_.density if working == map_.grid else resample_density(map_.density, map_.grid, working)
+    working, density = working_grid(map_.grid), working_density(map_.density, map_.grid)
     normaliser = Normaliser()
     offset, scale = normaliser.measure(density, working.voxel_size)
     region = voxels_of(survey(density, normaliser, offset, scale).region, working.shape)
@@ -53,10 +50,8 @@ def measure(pair: Pair) -> list[str]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path)
+    parser = parser_of(__doc__)
+    add_pairs(parser)
     options = parser.parse_args()
     pairs = [pair for split in ("val", "test") for pair in read_pairs(options.folder, split)]
     head = ["map", "split", "annotated", "residues", "left out", "farthest from a cell"]

@@ -7,25 +7,25 @@ log10, for shells of spatial frequency: a line for each ``val`` map, then percen
 several resolutions. A map outside of them shows the network what it never saw.
 """
 
-import argparse
 import itertools
 from pathlib import Path
 
 import numpy as np
 import torch
+from commandline import add_pairs, parser_of
 from numpy.typing import NDArray
 
 from haruspex_infer.mapfile import read_map
 from haruspex_infer.normalise import Normaliser
-from haruspex_infer.resample import resample_density
 from haruspex_infer.structure import read_structure
 from haruspex_train.library import load_training_atoms
 from haruspex_train.pairs import Pair, read_pairs
 from haruspex_train.simulate import Simulator
+from haruspex_train.working import VOXEL_SIZES, working_density, working_grid
 
 SHELLS = (0.02, 0.06, 0.10, 0.15, 0.20, 0.25, 0.30, 0.35, 0.40)  # 1/Å
 RESOLUTIONS = (2.0, 3.2, 4.4)  # Å
-VOXEL_SIZE = 1.1  # Å
+VOXEL_SIZE = VOXEL_SIZES["target"]  # Å
 EDGE = 48
 CUBES = 40
 SEED = 1
@@ -47,8 +47,7 @@ def spectrum(cube: NDArray[np.float32], voxel_size: float = VOXEL_SIZE) -> list[
 def of_map(pair: Pair) -> list[float]:
     """Mean spectrum of cubes around random backbone atoms, the map padded with solvent where it ends."""
     map_ = read_map(pair.map_path)
-    grid = map_.grid.working(1.0, 1.2, VOXEL_SIZE)
-    density = map_.density if grid == map_.grid else resample_density(map_.density, map_.grid, grid)
+    grid, density = working_grid(map_.grid), working_density(map_.density, map_.grid)
     padded = np.pad(Normaliser()(density, grid.voxel_size), EDGE // 2)
     structure = read_structure(pair.model_paths)
     places = np.rint(grid.indices(structure.xyz[structure.backbone])).astype(int)
@@ -66,10 +65,8 @@ def line(name: str, values: list[float]) -> str:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, help="folder of pairs with INDEX.tsv")
+    parser = parser_of(__doc__)
+    add_pairs(parser)
     parser.add_argument("atoms", type=Path, help="training file; its val split is simulated")
     parser.add_argument("--crops", type=int, default=32, help="simulated crops a resolution")
     options = parser.parse_args()

@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 import torch
+from commandline import add_atoms, parser_of
 
 from haruspex_train.configuration import load_configuration
 
@@ -48,10 +49,8 @@ def run(options: argparse.Namespace, processes: int, folder: Path) -> list[dict[
 
 def main() -> None:
     """Run and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("atoms", type=Path, help="training file that 'haruspex prepare' wrote")
+    parser = parser_of(__doc__)
+    add_atoms(parser)
     parser.add_argument("--configuration", default="residual")
     parser.add_argument("--gpus", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--steps", type=int, default=300)

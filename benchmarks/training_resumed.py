@@ -7,7 +7,6 @@ difference of any weight from the first run for both: on a CPU both are 0; on a 
 the difference of the second undisturbed run is what that alone does.
 """
 
-import argparse
 import random
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import time
 from pathlib import Path
 
 import torch
+from commandline import add_atoms, parser_of
 
 _WORKER = """
 import dataclasses, sys
@@ -39,10 +39,8 @@ def weights(folder: Path) -> torch.Tensor:
 
 def main() -> None:
     """Train and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("atoms", type=Path, help="training file that 'haruspex prepare' wrote")
+    parser = parser_of(__doc__)
+    add_atoms(parser)
     parser.add_argument("--configuration", default="residual")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--steps", type=int, default=60)

@@ -5,14 +5,13 @@
 Prints one row for each configuration: medians over repeats, milliseconds.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
+from commandline import add_atoms, parser_of
 
 from haruspex_train.configuration import Configuration, load_configuration
 from haruspex_train.library import TrainingAtoms, load_training_atoms
@@ -80,10 +79,8 @@ def measure(c: Configuration, atoms: TrainingAtoms, device: torch.device, repeat
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("atoms", type=Path, help="training file that 'haruspex prepare' wrote")
+    parser = parser_of(__doc__)
+    add_atoms(parser)
     parser.add_argument("configurations", nargs="*", default=["residual", "mostosi2020"])
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--repeats", type=int, default=10)

@@ -6,7 +6,6 @@ The example map as PyMOL shows it by the script that the program writes, section
 plot of EMD-2513 and its model. Needs matplotlib and PyMOL.
 """
 
-import argparse
 import shlex
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import matplotlib
 import numpy as np
+from commandline import parser_of
 from numpy.typing import NDArray
 
 import haruspex_infer
@@ -112,9 +112,7 @@ def legend(figure: plt.Figure) -> None:
 
 def main() -> None:
     """Make the pictures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("out", type=Path, help="folder for the pictures")
     parser.add_argument("--pairs", type=Path, required=True, help="folder of pairs with INDEX.tsv")
     parser.add_argument("--pymol", type=shlex.split, default=["pymol"], help="command that runs PyMOL")

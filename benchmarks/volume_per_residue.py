@@ -10,10 +10,8 @@ contributes. The last lines give the median over the maps, and how far the resid
 those of each model, leaving that map out of the median.
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
+from commandline import add_network, add_pairs, parser_of
 
 from haruspex_infer.annotation import Annotation
 from haruspex_infer.annotator import Annotator
@@ -39,12 +37,9 @@ def ratios(annotation: Annotation, structure: Structure) -> dict[str, tuple[floa
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, help="folder of pairs with INDEX.tsv")
-    parser.add_argument("--network", default="residual")
-    parser.add_argument("--device", default="auto")
+    parser = parser_of(__doc__)
+    add_pairs(parser)
+    add_network(parser)
     options = parser.parse_args()
     annotator = Annotator(options.network, options.device)
     found: dict[str, list[float]] = {name: [] for name in FEWEST}

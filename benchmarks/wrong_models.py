@@ -8,11 +8,11 @@ residue in the place of the one four further on. An error is found if a stretch 
 three residues or more that no stretch held before.
 """
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from commandline import parser_of
 from numpy.typing import NDArray
 
 from haruspex_infer import Annotation, annotate
@@ -122,7 +122,8 @@ def found(report: ResidueReport, rows: range, before: set[int]) -> int | None:
 
 def table(annotation: Annotation, structure: Structure) -> str:
     """Compare all wrong models, a Markdown table."""
-    structure = _compared(structure)
+    # what a report leaves out is left out here, so that rows are the same in both
+    structure = structure.part(structure.kind[structure.residue] != OTHER_KIND)
     right = annotation.compare(structure)
     before = {row for stretch in right.stretches for row in stretch.rows}
     lines = [f"The model as it is has {len(right.stretches)} stretches to look at.", ""]
@@ -140,23 +141,9 @@ def table(annotation: Annotation, structure: Structure) -> str:
     return "\n".join(lines)
 
 
-def _compared(structure: Structure) -> Structure:
-    """Leave out what a report leaves out, so that rows are the same in both."""
-    kept = structure.kind != OTHER_KIND
-    atoms = kept[structure.residue]
-    columns = {name: getattr(structure, name)[atoms] for name in ("xyz", "element", "b_iso", "occupancy")}
-    columns |= {"atom_name": structure.atom_name[atoms]}
-    columns |= {"residue": (np.cumsum(kept) - 1)[structure.residue[atoms]]}
-    for name in ("chain", "name", "number", "insertion", "kind", "deposited"):
-        columns[name] = getattr(structure, name)[kept]
-    return Structure(**columns)
-
-
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("map")
     parser.add_argument("model")
     parser.add_argument("--network", default=DEFAULT_NETWORK)

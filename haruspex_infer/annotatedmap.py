@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from haruspex_infer.classes import CLASSES
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.grid import Grid
+from haruspex_infer.grid import Box, Grid
 from haruspex_infer.mapfile import Map
 from haruspex_infer.resources import available_memory
 from haruspex_infer.slabs import in_threads, slabs
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 # On the normalised scale solvent is 0 and strong molecular density 1. At 0.2 the enclosed volume of two
 # whole maps (EMD-11007, EMD-0093) is that of the molecules by mass (1.21 Å³ a dalton) within 15 %.
 MOLECULE = 0.2
-
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)

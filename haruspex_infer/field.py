@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haruspex_infer.classes import CLASSES, OTHER
-from haruspex_infer.grid import Grid
+from haruspex_infer.grid import Box, Grid
 from haruspex_infer.occupancy import CELL
 from haruspex_infer.resample import probability_axes
-
-Box = tuple[slice, slice, slice]
 
 # under 2¹⁶ by more than what the rounding of many answers can add up to
 _UNIT = 65_000

@@ -8,6 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Triple = tuple[float, float, float]
 
+Box = tuple[slice, slice, slice]
+"""Voxels along (z, y, x), each with a start and a stop within the grid."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -83,6 +86,22 @@ class Grid:
             Coordinates in Å.
         """
         return self.origin[axis] + self.voxel_size[axis] * np.arange(self.shape[axis], dtype=np.float64)
+
+    def part(self, box: Box) -> "Grid":
+        """Return the grid of the voxels in a box.
+
+        Parameters
+        ----------
+        box : tuple of slice
+            Voxels along z, y and x, each with a start and a stop within the grid.
+
+        Returns
+        -------
+        Grid
+        """
+        z, y, x = (s.stop - s.start for s in box)
+        first = [o + s.start * e for o, s, e in zip(self.origin, box, self.voxel_size, strict=True)]
+        return Grid((z, y, x), self.voxel_size, (first[0], first[1], first[2]))
 
     def working(self, minimum: float, maximum: float, target: float) -> "Grid":
         """Return the grid on which a network sees this map.

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from haruspex_infer.grid import Grid
+from haruspex_infer.grid import Box, Grid
 from haruspex_infer.lines import Points, angle
 from haruspex_infer.resample import resample_density, resample_probabilities
 
@@ -42,10 +42,10 @@ def phosphate_chains(
     list of ndarray, shapes (n, 3)
         Positions of phosphates in the order of the chain, whose sense is unknown; the longest chain first.
     """
-    part = _part_with(share, grid)
-    if part is None:
+    box = _box_with(share, grid)
+    if box is None:
         return []
-    box, coarse = part
+    coarse = grid.part(box)
     grid = coarse.working(_FINEST, _COARSEST, _EDGE)
     weight = resample_density(density[box], coarse, grid) * resample_probabilities(share[box], coarse, grid)
     peaks, heights, field = _peaks(np.clip(weight, 0, None), grid)
@@ -68,21 +68,18 @@ def phosphate_chains(
     return [peaks[chain] for chain in sorted(kept, key=len, reverse=True)]
 
 
-def _part_with(share: NDArray[np.float32], grid: Grid) -> tuple[tuple[slice, slice, slice], Grid] | None:
-    """Box of the voxels that are likely nucleic acid, with some room, and its grid; None without any."""
+def _box_with(share: NDArray[np.float32], grid: Grid) -> Box | None:
+    """Box of the voxels that are likely nucleic acid, with some room; None without any."""
     likely = share >= 0.5
-    slices, shape, origin = [], [], []
+    slices = []
     for axis, edge in enumerate(grid.voxel_size):
         there = np.flatnonzero(likely.any(axis=tuple({0, 1, 2} - {axis})))
         if len(there) == 0:
             return None
         room = int(np.ceil(_ROOM / edge))
-        first, last = max(0, int(there[0]) - room), min(grid.shape[axis], int(there[-1]) + room + 1)
-        slices.append(slice(first, last))
-        shape.append(last - first)
-        origin.append(grid.origin[axis] + first * edge)
+        slices.append(slice(max(0, int(there[0]) - room), min(grid.shape[axis], int(there[-1]) + room + 1)))
     z, y, x = slices
-    return (z, y, x), Grid((shape[0], shape[1], shape[2]), grid.voxel_size, (origin[0], origin[1], origin[2]))
+    return z, y, x
 
 
 def _peaks(

@@ -18,6 +18,10 @@ OTHER_KIND, AMINO_ACID, NUCLEOTIDE_KIND = 0, 1, 2
 BACKBONE_ATOMS = ("N", "CA", "C", "O")
 
 
+_OF_ATOMS = ("xyz", "element", "b_iso", "occupancy", "atom_name")
+_OF_RESIDUES = ("chain", "name", "number", "insertion", "kind", "deposited")
+
+
 @dataclass(frozen=True)
 class Structure:
     """Atoms of one model and the residues they belong to; no waters, no hydrogens.
@@ -95,6 +99,25 @@ class Structure:
             positions[self.residue[atoms], column] = self.xyz[atoms]
         return positions
 
+    def part(self, atoms: NDArray[np.bool_]) -> "Structure":
+        """Keep some atoms and the residues that they belong to.
+
+        Parameters
+        ----------
+        atoms : ndarray of bool, shape (n,)
+            Atoms to keep.
+
+        Returns
+        -------
+        Structure
+        """
+        residues = np.unique(self.residue[atoms])
+        return Structure(
+            **{name: getattr(self, name)[atoms] for name in _OF_ATOMS},
+            **{name: getattr(self, name)[residues] for name in _OF_RESIDUES},
+            residue=np.searchsorted(residues, self.residue[atoms]),
+        )
+
 
 def read_structure(path: str | Path | Iterable[str | Path]) -> Structure:
     """Read an atomic model from one or several PDB or mmCIF files, plain or gzipped.
@@ -160,12 +183,8 @@ def from_gemmi(document: "gemmi.Structure", name: str = "The model") -> Structur
     HaruspexError
         If it holds no atoms.
     """
-    if len(document) == 0:
-        raise HaruspexError(f"{name} holds no atoms; give a PDB or mmCIF file with coordinates.")
     document = document.clone()
-    while len(document) > 1:
-        del document[-1]
-    document.setup_entities()
+    _keep_first_model(document, name)
     document.remove_alternative_conformations()
     document.remove_hydrogens()
     document.remove_waters()
@@ -201,12 +220,16 @@ def read_document(path: Path) -> "gemmi.Structure":
     except Exception as fault:
         reason = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
         raise HaruspexError(f"{path} cannot be read as a PDB or mmCIF file: {reason}") from fault
+    _keep_first_model(document, str(path))
+    return document
+
+
+def _keep_first_model(document: "gemmi.Structure", name: str) -> None:
     if len(document) == 0:
-        raise HaruspexError(f"{path} holds no atoms; give a PDB or mmCIF file with coordinates.")
+        raise HaruspexError(f"{name} holds no atoms; give a PDB or mmCIF file with coordinates.")
     while len(document) > 1:
         del document[-1]
     document.setup_entities()
-    return document
 
 
 def _columns(document: "gemmi.Structure") -> Structure:

@@ -177,14 +177,7 @@ def _backbone_of(structure: Structure, most: int) -> Structure:
     """Backbone atoms of at most so many residues, evenly chosen."""
     rows = np.unique(structure.residue[structure.backbone])
     rows = rows[:: max(1, -(-len(rows) // most))]
-    chosen = structure.backbone & np.isin(structure.residue, rows)
-    of_atoms = ("xyz", "element", "b_iso", "occupancy", "atom_name")
-    of_residues = ("chain", "name", "number", "insertion", "kind", "deposited")
-    return Structure(
-        **{field: getattr(structure, field)[chosen] for field in of_atoms},
-        **{field: getattr(structure, field)[rows] for field in of_residues},
-        residue=np.searchsorted(rows, structure.residue[chosen]),
-    )
+    return structure.part(structure.backbone & np.isin(structure.residue, rows))
 
 
 def _part(

@@ -29,16 +29,10 @@ def around(
     room = np.ceil(_ROOM / np.array(grid.voxel_size)).astype(int)
     low = np.maximum(np.floor(places.min(axis=0)).astype(int) - room, 0)
     high = np.minimum(np.ceil(places.max(axis=0)).astype(int) + room + 1, grid.shape)
-    shape = high - low
-    if (shape < 2).any():
+    if (high - low < 2).any():
         return None
-    origin = np.array(grid.origin) + low * grid.voxel_size
-    part = Grid(
-        (int(shape[0]), int(shape[1]), int(shape[2])),
-        grid.voxel_size,
-        (float(origin[0]), float(origin[1]), float(origin[2])),
-    )
-    return density[low[0] : high[0], low[1] : high[1], low[2] : high[2]], part
+    z, y, x = (slice(int(first), int(last)) for first, last in zip(low, high, strict=True))
+    return density[z, y, x], grid.part((z, y, x))
 
 
 def model_density(grid: Grid, structure: Structure, resolution: float) -> NDArray[np.float32]:

@@ -10,9 +10,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from haruspex_infer.annotatedmap import MOLECULE, AnnotatedMap, Box
+from haruspex_infer.annotatedmap import MOLECULE, AnnotatedMap
 from haruspex_infer.chimerax import CONTOUR
-from haruspex_infer.grid import Grid
+from haruspex_infer.grid import Box, Grid
 from haruspex_infer.resample import resample_density
 from haruspex_infer.slabs import in_threads, slabs
 
@@ -70,11 +70,7 @@ def shown_volume(annotation: AnnotatedMap, most_voxels: int = MOST_VOXELS) -> Sh
     """
     whole = annotation.grid
     box = _molecule_box(annotation)
-    grid = Grid(
-        _triple(part.stop - part.start for part in box),
-        whole.voxel_size,
-        _triple(o + s * part.start for o, s, part in zip(whole.origin, whole.voxel_size, box, strict=True)),
-    )
+    grid = whole.part(box)
     fine = grid
     density = annotation.map.density[box]
     cropped = grid.shape != whole.shape

@@ -25,6 +25,16 @@ def test_positions_are_xyz_and_indices_zyx():
     np.testing.assert_allclose(grid.centres(0)[:2], [100, 101])
 
 
+@given(grids, st.data())
+def test_a_part_lies_where_its_voxels_lay(grid, data):
+    first = [data.draw(st.integers(0, n - 1)) for n in grid.shape]
+    last = [data.draw(st.integers(start + 1, n)) for start, n in zip(first, grid.shape, strict=True)]
+    part = grid.part(tuple(slice(*ends) for ends in zip(first, last, strict=True)))
+    assert part.shape == tuple(np.subtract(last, first))
+    inner = np.array([[0, 0, 0], [1, 2, 3]])
+    np.testing.assert_allclose(part.positions(inner), grid.positions(inner + first), atol=1e-6)
+
+
 @given(grids)
 def test_working_grid_covers_the_box_with_the_same_centre(grid):
     working = grid.working(1.0, 1.2, 1.1)

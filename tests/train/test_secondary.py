@@ -80,18 +80,6 @@ def test_names_and_numbers_do_not_matter(hydrogenase):
     np.testing.assert_array_equal(dssp_classes(replace(hydrogenase, xyz=hydrogenase.xyz + 5000)), found)
 
 
-def part_of(structure, residues):
-    atoms = np.isin(structure.residue, residues)
-    of_residue = ("chain", "name", "number", "insertion", "kind", "deposited")
-    of_atom = ("xyz", "element", "b_iso", "occupancy", "atom_name")
-    return replace(
-        structure,
-        **{field: getattr(structure, field)[residues] for field in of_residue},
-        **{field: getattr(structure, field)[atoms] for field in of_atom},
-        residue=np.searchsorted(residues, structure.residue[atoms]),
-    )
-
-
 def test_strands_pair_across_chains(hydrogenase):
     found = dssp_classes(hydrogenase)
     strand = found == 2
@@ -99,7 +87,7 @@ def test_strands_pair_across_chains(hydrogenase):
     for shift in (-1, 1):
         kept |= np.roll(strand, shift)
     residues = np.flatnonzero(kept)
-    fragments = part_of(hydrogenase, residues)
+    fragments = hydrogenase.part(np.isin(hydrogenase.residue, residues))
     number = np.cumsum(np.diff(residues, prepend=-1) > 1)
     fragments = replace(fragments, chain=np.char.add("f", number.astype(str)))
     assert number[-1] > 20
