@@ -221,7 +221,8 @@ def training_device(name: str) -> torch.device:
     if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
         last = torch.cuda.device_count() - 1
         raise HaruspexError(f"There is no GPU {where.index}: the last one here is cuda:{last}.")
-    return where
+    # set_device asks for a number
+    return torch.device("cuda", where.index or 0) if where.type == "cuda" else where
 
 
 def learning_rate(configuration: Configuration, step: int) -> float:

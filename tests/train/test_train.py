@@ -168,6 +168,7 @@ def test_devices_are_checked(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert training_device("cuda:1").index == 1
+    assert training_device("cuda").index == 0  # without a number it cannot be made the current one
     with pytest.raises(HaruspexError, match="no GPU 2: the last one here is cuda:1"):
         training_device("cuda:2")
 
