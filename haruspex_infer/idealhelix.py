@@ -1,8 +1,8 @@
-"""Ideal α-helices laid into density: what they fit tells the hand of a map and the size of its voxels.
+"""Ideal α-helices laid into density: what they fit tells the hand of a map.
 
 A helix repeats every 5.4 Å and turns right. Around the axis of a helix in the density the atoms of an ideal
 one are turned and slid; where its backbone meets that of the map the density is higher than it is on average
-over all places. The other hand, or another pitch, meets it nowhere.
+over all places. The other hand meets it nowhere.
 """
 
 from dataclasses import dataclass
@@ -85,9 +85,7 @@ def helix_axes(density: NDArray[np.floating], helix: NDArray[np.floating], grid:
     return Axes(pieces[:, 0], pieces[:, 1])
 
 
-def fit(
-    density: NDArray[np.floating], grid: Grid, axes: Axes, sense: float = 1.0, scale: float = 1.0
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def fit(density: NDArray[np.floating], grid: Grid, axes: Axes, sense: float = 1.0) -> NDArray[np.float64]:
     """Lay an ideal helix on every axis, either way round.
 
     Parameters
@@ -97,25 +95,20 @@ def fit(
     axes : Axes
     sense : float
         1 for a right-handed helix, -1 for its mirror image.
-    scale : float
-        Factor on its size.
 
     Returns
     -------
-    highest, contrast : ndarray, shape (k,)
-        Mean density of its atoms where it fits best, and how far that stands above the mean over all turns
-        and slides: smaller helices lie in higher density, wherever they are. Not a number where a helix
-        leaves the map.
+    ndarray, shape (k,)
+        Mean density of its atoms where it fits best. Not a number where a helix leaves the map.
     """
     steps = np.arange(_RESIDUES) - (_RESIDUES - 1) / 2
-    radius = np.tile(ATOMS[:, 0], _RESIDUES) * scale
+    radius = np.tile(ATOMS[:, 0], _RESIDUES)
     angle = np.radians((steps[:, None] * TURN + ATOMS[:, 1]).ravel()) * sense
-    rise = (steps[:, None] * RISE + ATOMS[:, 2]).ravel() * scale
+    rise = (steps[:, None] * RISE + ATOMS[:, 2]).ravel()
     turned = angle + np.radians(_TURNS)[:, None, None]
     across = np.stack([np.cos(turned), np.sin(turned)], axis=-1) * radius[:, None]
-    along = rise + _SLIDES[:, None] * scale
+    along = rise + _SLIDES[:, None]
     highest = np.full(len(axes), np.nan)
-    contrast = np.full(len(axes), np.nan)
     for k, (centre, axis) in enumerate(zip(axes.centre, axes.direction, strict=True)):
         for direction in (axis, -axis):
             first = np.cross(direction, np.eye(3)[np.abs(direction).argmin()])
@@ -124,8 +117,7 @@ def fit(
             places = centre + across @ plane + along[..., None] * direction
             means = sample(density, grid, places.reshape(-1, 3)).reshape(places.shape[:-1]).mean(axis=-1)
             highest[k] = np.fmax(highest[k], means.max())
-            contrast[k] = np.fmax(contrast[k], means.max() - means.mean())
-    return highest, contrast
+    return highest
 
 
 def preference(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:

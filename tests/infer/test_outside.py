@@ -10,19 +10,20 @@ from peptides import backbone
 from haruspex_infer.grid import Grid
 from haruspex_infer.idealhelix import fit, helix_axes, preference
 from haruspex_infer.mapfile import Map
-from haruspex_infer.outside import Outside, above_below, detail, judge
+from haruspex_infer.outside import Outside, above_below, judge
+from haruspex_infer.spectrum import PLACES, PROFILE, at, detail, feature_size, radial
 
 SHAPE, EDGE = (72, 72, 72), 1.1
 
 
 @cache
-def helices(scale=1.0, width=1.0):
+def helices(width=1.0):
     """Density of nine helices of 36 residues side by side, and where they are helix for sure."""
     rng = np.random.default_rng(5)
     grid = Grid(SHAPE, (EDGE,) * 3)
     density = np.zeros(SHAPE, np.float32)
     atoms = backbone([HELICAL] * 36).reshape(-1, 3)
-    atoms = (atoms - atoms.mean(axis=0)) * scale
+    atoms = atoms - atoms.mean(axis=0)
     axis = np.linalg.svd(atoms)[2]
     atoms = atoms @ axis.T * np.sign(np.linalg.det(axis))
     for place in np.stack(np.meshgrid([18, 39, 60], [18, 39, 60], indexing="ij"), -1).reshape(-1, 2):
@@ -41,8 +42,6 @@ def test_true_helices_are_no_reason_to_warn():
     found = judge(*helices())
     assert found.helices >= 20
     assert found.hand > 5
-    assert found.scale == 1
-    assert found.scale_certainty < 0
     assert found.warnings == ()
 
 
@@ -54,12 +53,49 @@ def test_mirrored_helices_are_told():
     assert "wrong hand" in warning
 
 
-@pytest.mark.parametrize("scale", [0.8, 1.25])
-def test_helices_of_another_size_are_told(scale):
-    found = judge(*helices(scale))
-    assert found.scale == scale
-    (warning,) = found.warnings
-    assert f"{scale:g} times" in warning
+def noise_like_proteins(voxel_size, shape=(64, 64, 64)):
+    """Noise on voxels of 1.1 Å with the amplitudes of proteins, in a file that states another size."""
+    true = Grid(shape, (EDGE,) * 3)
+    frequency, _ = radial(np.zeros(shape, np.float32), true)
+    with np.errstate(divide="ignore"):
+        place = np.clip(np.log(frequency), PLACES[0], PLACES[-1])
+    amplitude = np.exp(np.interp(place, PLACES, PROFILE) - 30 * np.minimum(frequency, 0.25) ** 2)
+    white = np.random.default_rng(3).standard_normal(shape)
+    coefficients = np.fft.rfftn(white)
+    density = np.fft.irfftn(coefficients * amplitude.reshape(coefficients.shape), shape, axes=(0, 1, 2))
+    return density.astype(np.float32), Grid(shape, (voxel_size,) * 3)
+
+
+@pytest.mark.parametrize("factor", [0.7, 0.8, 1.0, 1.25, 1.4])
+def test_amplitudes_tell_the_size_of_voxels(factor):
+    size, gain = feature_size(*radial(*noise_like_proteins(factor * EDGE)))
+    assert size == pytest.approx(factor, rel=0.06)
+    assert (gain > 0.2) == (factor != 1)
+
+
+def test_a_wrong_voxel_size_is_told():
+    found = {"above_below": 50.0, "detail": 0.5, "helices": 0, "hand": np.nan}
+    assert Outside(**found, scale=1.04, scale_gain=0.02).warnings == ()
+    assert Outside(**found, scale=1.25, scale_gain=0.05).warnings == ()
+    assert Outside(**found, scale=np.nan, scale_gain=np.nan).warnings == ()
+    (warning,) = Outside(**found, scale=0.8, scale_gain=0.7).warnings
+    assert "about 0.8 times the true one" in warning
+
+
+def test_sharpening_leaves_the_profile_where_it_is():
+    density, grid = noise_like_proteins(EDGE)
+    frequency, power = radial(density, grid)
+    sharpened = power * np.exp(40 * frequency**2)
+    np.testing.assert_allclose(at(frequency, power), at(frequency, sharpened), atol=0.01)
+
+
+def test_what_is_no_protein_has_no_size():
+    white = np.random.default_rng(0).standard_normal((48, 48, 48)).astype(np.float32)
+    size, gain = feature_size(*radial(white, Grid(white.shape, (EDGE,) * 3)))
+    assert np.isnan(size)
+    assert np.isnan(gain)
+    tiny = np.ones((4, 4, 4), np.float32)
+    assert np.isnan(feature_size(*radial(tiny, Grid(tiny.shape, (EDGE,) * 3)))[0])
 
 
 def test_axes_run_along_the_helices():
@@ -68,8 +104,7 @@ def test_axes_run_along_the_helices():
     np.testing.assert_allclose(np.abs(axes.direction[:, 2]), 1, atol=0.02)
     away = np.abs(axes.centre[:, None, :2] - np.array([18, 39, 60])[None, :, None]).min(axis=1)
     assert away.max() < 1
-    right, contrast = fit(density, grid, axes)
-    assert (contrast <= right).all()
+    assert (fit(density, grid, axes) > fit(density, grid, axes, sense=-1.0)).mean() > 0.8
 
 
 def test_few_pieces_say_nothing():
@@ -95,12 +130,13 @@ def test_noise_is_told():
 def test_a_blurred_map_is_told():
     density, helix, grid = helices(width=3.0)
     found = judge(density, helix, grid)
-    assert found.detail < 0.1 < detail(helices()[0], grid)
+    assert found.detail < 0.1 < detail(*radial(helices()[0], grid))
     assert "resolution seems too low" in found.warnings[0]
 
 
 def test_a_box_too_small_for_the_scale_has_no_detail():
-    assert np.isnan(detail(np.ones((4, 4, 4), np.float32), Grid((4, 4, 4), (EDGE,) * 3)))
+    tiny = np.ones((4, 4, 4), np.float32)
+    assert np.isnan(detail(*radial(tiny, Grid(tiny.shape, (EDGE,) * 3))))
 
 
 def test_the_summary_holds_what_was_found(toy):
