@@ -5,6 +5,7 @@ from pathlib import Path
 
 from haruspex_infer.annotatedmap import MOLECULE, AnnotatedMap
 from haruspex_infer.compare import ModelLike, ResidueReport, compare
+from haruspex_infer.elements import Elements
 from haruspex_infer.layers import LayerData, napari_layers
 from haruspex_infer.writers import save_annotation
 
@@ -58,6 +59,7 @@ class Annotation(AnnotatedMap):
         directory: str | os.PathLike[str],
         stem: str | None = None,
         report: ResidueReport | None = None,
+        elements: Elements | None = None,
         density_weighted: bool = False,
         html: bool = True,
         command: str | None = None,
@@ -72,6 +74,8 @@ class Annotation(AnnotatedMap):
             Beginning of the file names; the name of the map without its endings if left out.
         report : ResidueReport, optional
             Comparison with a model, whose files are then written too.
+        elements : Elements, optional
+            Objects found in the annotation, whose files are then written too.
         density_weighted : bool
             Also write probability × density of each class, for programs that contour maps by level: the
             density is counted from solvent, so that the four add up to the map.
@@ -91,4 +95,4 @@ class Annotation(AnnotatedMap):
             If they cannot be written.
         """
         folder, stem = Path(directory), stem or self.map.stem
-        return save_annotation(self, folder, stem, report, density_weighted, html, command)
+        return save_annotation(self, folder, stem, report, elements, density_weighted, html, command)

@@ -6,11 +6,13 @@ import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from haruspex_infer.classes import CLASS_NAMES
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.normalise import Normaliser
+
+if TYPE_CHECKING:
+    from haruspex_infer.normalise import Normaliser
 
 DEFAULT_NETWORK = "residual"
 METADATA_KEY = "haruspex"
@@ -96,7 +98,7 @@ class Contract:
     multiple: int
     tile: int
     overlap: int
-    normaliser: Normaliser
+    normaliser: "Normaliser"
 
 
 def parse_contract(text: str | None, name: str) -> Contract:
@@ -114,6 +116,8 @@ def parse_contract(text: str | None, name: str) -> Contract:
     HaruspexError
         If the metadata are missing, incomplete or of another format.
     """
+    from haruspex_infer.normalise import Normaliser  # NumPy takes its time to load, and --help needs none
+
     if text is None:
         raise HaruspexError(
             f"{name} carries no {METADATA_KEY!r} metadata: it is not a network for this program."

@@ -5,16 +5,19 @@ of each is handed over as it finishes. It belongs to the engine because annotati
 as curating them; Dask is imported only where the address of a scheduler is given.
 """
 
+import logging
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait as wait_for_process
+from multiprocessing import Pipe, get_context, parent_process
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for
 from threading import Thread
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.resources import available_cores
@@ -32,6 +35,12 @@ CONNECTION_SECONDS = 10
 """Time that a scheduler has to answer."""
 
 KILLED = "given up after its process was killed each time (out of memory?)"
+
+_slot = 0
+
+
+class UnfitError(HaruspexError):
+    """A process lacks what the work needs, for whatever entry: everything ends."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,14 @@ class Machines:
 
 
 ONE_PROCESS = Machines(workers=1)
+
+
+def slot() -> int:
+    """Return which of the processes of `spread` on this machine this is, counted from 0.
+
+    Processes with work of their own, such as those of a cluster, have none: 0.
+    """
+    return _slot
 
 
 @dataclass(frozen=True)
@@ -96,7 +113,8 @@ def spread(
     Raises
     ------
     HaruspexError
-        If Dask is not installed, no scheduler answers, or its workers cannot import the work.
+        If Dask is not installed, no scheduler answers, its workers cannot import the work, or the work
+        raises UnfitError.
     """
     if not tasks:
         return iter(())
@@ -106,55 +124,78 @@ def spread(
 
 
 def _on_this_machine(work: Callable[[T], R], tasks: Mapping[str, T], workers: int) -> Iterator[Outcome[R]]:
+    stop, stopping = Pipe(duplex=False)
     # a pool for every process: when one is killed, a shared pool would lose all calls under way
-    pools = [_one_process() for _ in range(workers)]
+    pools = [_one_process(number, stop) for number in range(workers)]
     idle = list(range(workers))
     waiting = deque((name, 1) for name in tasks)
     running: dict[Future[R], tuple[int, str, int]] = {}
     try:
         while waiting or running:
             while waiting and idle:
-                slot = idle.pop()
+                number = idle.pop()
                 name, attempt = waiting.popleft()
-                running[_submitted(pools, slot, work, tasks[name])] = (slot, name, attempt)
+                running[_submitted(pools, number, stop, work, tasks[name])] = (number, name, attempt)
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                slot, name, attempt = running.pop(future)
-                idle.append(slot)
+                number, name, attempt = running.pop(future)
+                idle.append(number)
                 error = future.exception()
                 _refuse_installation(error)
                 if error is None:
                     yield Outcome(name, future.result())
                     continue
                 if isinstance(error, BrokenProcessPool):
-                    pools[slot].shutdown(wait=False)
-                    pools[slot] = _one_process()
+                    pools[number].shutdown(wait=False)
+                    pools[number] = _one_process(number, stop)
                 if attempt < ATTEMPTS:
                     waiting.append((name, attempt + 1))
                 else:
                     yield Outcome(name, None, _reason(error))
     finally:
+        stopping.close()
         for pool in pools:
-            pool.shutdown(wait=not running, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
-def _submitted(pools: list[ProcessPoolExecutor], slot: int, work: Callable[[T], R], task: T) -> Future[R]:
+def _submitted(
+    pools: list[ProcessPoolExecutor], number: int, stop: Connection, work: Callable[[T], R], task: T
+) -> Future[R]:
     try:
-        return pools[slot].submit(work, task)
+        return pools[number].submit(work, task)
     except BrokenProcessPool:  # killed while it had nothing to do
-        pools[slot] = _one_process()
-        return pools[slot].submit(work, task)
+        pools[number] = _one_process(number, stop)
+        return pools[number].submit(work, task)
 
 
-def _one_process() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_end_with_parent)
+def _one_process(number: int, stop: Connection) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        1, mp_context=get_context("spawn"), initializer=_begin, initargs=(number, stop)
+    )
 
 
-def _end_with_parent() -> None:
-    """Make a worker end when its parent is killed; it would wait for work forever."""
+def _begin(number: int, stop: Connection) -> None:
+    """Make a worker know its number, and end it when nobody wants its work or its parent is gone."""
+    global _slot
+    _slot = number
+    if stop.poll():  # a call under way would have to be interrupted; there is none yet
+        os._exit(0)
+    # Ctrl-C reaches all processes of a terminal: what becomes of this one is for the parent to say
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
+    Thread(target=_watch, args=(stop,), daemon=True).start()
+
+
+def _watch(stop: Connection) -> None:
     parent = parent_process()
-    if parent is not None:
-        sentinel = parent.sentinel
-        Thread(target=lambda: (wait_for_process([sentinel]), os._exit(1)), daemon=True).start()
+    gone = [] if parent is None else [parent.sentinel]
+    wait_for([stop, *gone])
+    os.kill(os.getpid(), signal.SIGTERM)
+    wait_for(gone)
+    os._exit(1)  # nobody is left to take an answer
+
+
+def _leave(number: int, frame: object) -> NoReturn:
+    raise SystemExit(1)  # as after an error, so that files under way are removed
 
 
 def _on_cluster(work: Callable[[T], R], tasks: Mapping[str, T], address: str) -> Iterator[Outcome[R]]:
@@ -163,7 +204,7 @@ def _on_cluster(work: Callable[[T], R], tasks: Mapping[str, T], address: str) ->
         from distributed.comm import resolve_address
     except ImportError as fault:
         raise HaruspexError(
-            "A scheduler needs Dask, which is not installed here: pip install distributed."
+            "A scheduler needs Dask, which is not installed here: pip install 'haruspex-infer[cluster]'."
         ) from fault
     try:
         # told apart first: a client with an address that is none hangs when it is thrown away
@@ -175,6 +216,8 @@ def _on_cluster(work: Callable[[T], R], tasks: Mapping[str, T], address: str) ->
             f"'dask worker {address} --nthreads 1', and give its address."
         ) from fault
     with client:
+        if not client.scheduler_info()["workers"]:
+            logging.getLogger(__name__).warning("%s has no workers yet: waiting for them.", address)
         doubtful = {}
         for outcome in _finished(client, work, tasks):
             if outcome.fault == KILLED:
@@ -200,6 +243,8 @@ def _finished(client: "Client", work: Callable[[T], R], tasks: Mapping[str, T]) 
 
 def _refuse_installation(error: BaseException | None) -> None:
     """End everything where a worker lacks what it needs: no other entry would fare better."""
+    if isinstance(error, UnfitError):
+        raise error
     if isinstance(error, ImportError) or (isinstance(error, RuntimeError) and "deserializ" in str(error)):
         raise HaruspexError(
             f"The workers lack a part of the installation ({error.__cause__ or error}): "

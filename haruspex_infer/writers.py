@@ -18,6 +18,7 @@ from haruspex_infer.annotatedmap import MOLECULE, AnnotatedMap
 from haruspex_infer.chimerax import CONTOUR, chimerax_script
 from haruspex_infer.classes import CLASSES
 from haruspex_infer.compare import ResidueReport
+from haruspex_infer.elements import Elements
 from haruspex_infer.files import prepare_folder, write_text
 from haruspex_infer.mapfile import Map, write_map_like
 from haruspex_infer.pymol import pymol_script
@@ -30,12 +31,18 @@ def save_annotation(
     folder: Path,
     stem: str,
     report: ResidueReport | None,
+    elements: Elements | None,
     density_weighted: bool,
     html: bool,
     command: str | None,
 ) -> list[Path]:
-    """Write all files of an annotation; see `Annotation.save`."""
+    """Write all files of an annotation; see `Annotation.save`.
+
+    An earlier summary goes first, and the new one comes last: where there is one, the folder is whole.
+    """
     prepare_folder(folder)
+    summary = folder / f"{stem}_summary.json"
+    summary.unlink(missing_ok=True)
     template = annotation.map
     class_files = {c.name: folder / f"{stem}_{c.name}.mrc" for c in CLASSES}
     labels = folder / f"{stem}_labels.mrc"
@@ -56,12 +63,13 @@ def save_annotation(
     if report is not None:
         files += report.save(folder, stem)
         model = files[-1].name if report.source else None
+    if elements is not None:
+        files += elements.save(folder, stem)
     level = annotation.level(CONTOUR)
     names = {name: path.name for name, path in class_files.items()}
     texts = {
         f"{stem}.cxc": chimerax_script(shown, annotation.grid, level, names, labels.name, model),
         f"{stem}.pml": pymol_script(shown, level, names, model),
-        f"{stem}_summary.json": json.dumps(_summary(annotation, report), indent=2, ensure_ascii=False) + "\n",
     }
     for name, text in texts.items():
         files.append(folder / name)
@@ -69,6 +77,9 @@ def save_annotation(
     if html:
         files.append(folder / f"{stem}_report.html")
         write_report(annotation, files[-1], report, command, title=stem)
+    files.append(summary)
+    told = _summary(annotation, report, files)
+    write_text(summary, json.dumps(told, indent=2, ensure_ascii=False) + "\n")
     return files
 
 
@@ -124,7 +135,7 @@ def _write(template: Map, volume: NDArray, path: Path, content: str) -> None:
     write_map_like(template, volume, path, f"haruspex-infer {__version__}: {content}")
 
 
-def _summary(annotation: AnnotatedMap, report: ResidueReport | None) -> dict[str, Any]:
+def _summary(annotation: AnnotatedMap, report: ResidueReport | None, files: list[Path]) -> dict[str, Any]:
     grid = annotation.grid
     return {
         "versions": {
@@ -139,6 +150,7 @@ def _summary(annotation: AnnotatedMap, report: ResidueReport | None) -> dict[str
             "origin_zyx": grid.origin,
         },
         **_rounded(annotation.report),
+        "host": platform.node(),
         "density": {
             "solvent": annotation.offset,
             "strong": annotation.offset + annotation.scale,
@@ -150,6 +162,7 @@ def _summary(annotation: AnnotatedMap, report: ResidueReport | None) -> dict[str
         f"count only voxels with density of at least molecule_from (normalised density {MOLECULE})",
         **({} if report is None else {"model": report.summary()}),
         "warnings": annotation.warnings,
+        "files": [file.name for file in files],
     }
 
 

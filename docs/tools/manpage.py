@@ -18,7 +18,7 @@ EXAMPLES = (
     ("haruspex-infer map.mrc --model model.cif -o out", "Compare a model with the map as well."),
     (
         "haruspex-infer *.map.gz --device cuda -o results",
-        "Annotate many maps on the GPU, in turn.",
+        "Annotate many maps on the GPU; the same command again does what is missing.",
     ),
     ("haruspex-infer --example", "Try the program on the map that it carries."),
 )

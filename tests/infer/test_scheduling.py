@@ -2,11 +2,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.scheduling import ATTEMPTS, Machines, Outcome, spread
+from haruspex_infer.files import written_whole
+from haruspex_infer.scheduling import ATTEMPTS, Machines, Outcome, UnfitError, slot, spread
 
 
 def double(number):
@@ -34,6 +37,24 @@ def fails_once(path):
 
 def needs_a_package(number):
     raise ModuleNotFoundError("No module named 'elsewhere'")
+
+
+def cannot_work_here(number):
+    raise UnfitError(f"There is no GPU for {number}.")
+
+
+def number_of_the_process(number):
+    time.sleep(0.05)
+    return slot()
+
+
+def slow_or_quick(path):
+    if path is None:
+        return
+    with written_whole(path) as stream:
+        stream.write(b"half")
+        path.with_suffix(".begun").touch()
+        time.sleep(60)
 
 
 def outcomes(work, tasks, machines):
@@ -89,6 +110,37 @@ def test_what_fails_once_is_tried_again(machines, tmp_path):
 def test_workers_that_lack_a_package_end_the_run(machines):
     with pytest.raises(HaruspexError, match="No module named 'elsewhere'"):
         list(spread(needs_a_package, {"one": 1}, machines))
+
+
+def test_a_process_that_cannot_do_any_of_it_ends_the_run(machines):
+    with pytest.raises(UnfitError, match=r"^There is no GPU for 1\.$"):
+        list(spread(cannot_work_here, {"one": 1}, machines))
+
+
+def test_processes_know_their_number():
+    found = spread(number_of_the_process, {str(number): number for number in range(12)}, Machines(workers=2))
+    assert {outcome.value for outcome in found} == {0, 1}
+    assert slot() == 0
+
+
+def test_who_stops_asking_waits_for_nothing_and_leaves_nothing(tmp_path):
+    """As at Ctrl-C: what is under way ends at once, and what it was writing is removed."""
+    path, begun = tmp_path / "file", tmp_path / "file.begun"
+    found = spread(slow_or_quick, {"quick": None, "slow": path}, Machines(workers=2))
+    assert next(found).name == "quick"
+    while not begun.exists():
+        time.sleep(0.05)
+    found.close()
+    assert [left.name for left in tmp_path.iterdir()] == ["file.begun"]
+
+
+def test_a_cluster_without_workers_is_told_of(caplog):
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+    with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+        threading.Timer(0.5, cluster.scale, [1]).start()
+        found = list(spread(double, {"one": 1}, Machines(scheduler=cluster.scheduler_address)))
+    assert found == [Outcome("one", 2)]
+    assert f"{cluster.scheduler_address} has no workers yet: waiting for them." in caplog.messages
 
 
 def test_nothing_to_do_starts_nothing():
