@@ -7,13 +7,13 @@ Without ``--network`` all networks that ship are measured. The folder receives a
 Markdown, JSON); the comparison of medians is printed.
 """
 
-import math
 from pathlib import Path
 
 from commandline import add_pairs, parser_of
 
 from haruspex_infer.network import shipped_networks
 from haruspex_train.evaluate import evaluate_pairs
+from haruspex_train.figures import shown
 from haruspex_train.scoreboard import PairScore, Scoreboard
 
 COMPARED = ("recall", "precision", "helix_f1", "strand_f1", "macro_f1", "voxel_macro_f1", "calibration_error")
@@ -25,22 +25,16 @@ def comparison(boards: list[Scoreboard]) -> str:
     lines = [f"| network | maps | {' | '.join(heads)} |", "|---|---|" + "---|" * len(heads)]
     for board in boards:
         for group, columns in board.summary().items():
-            cells = [
-                f"{_number(columns[n].median)} ({_number(columns[n].tenth_percentile)})" for n in COMPARED
-            ]
+            cells = [f"{shown(columns[n].median)} ({shown(columns[n].tenth_percentile)})" for n in COMPARED]
             lines.append(f"| {board.network} | {group}, {len(board.groups()[group])} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _number(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "–"
-
-
 def tell(score: PairScore) -> None:
     """Print one line of progress."""
-    shown = score.resolved
+    found = score.resolved
     print(
-        f"  {score.pair.name:10s} recall {_number(shown.recall)}  precision {_number(shown.precision)}",
+        f"  {score.pair.name:10s} recall {shown(found.recall)}  precision {shown(found.precision)}",
         flush=True,
     )
 

@@ -8,7 +8,6 @@ Prints figures at the backbone (voxels within 1.5 Å of a backbone atom), then o
 taken for what at the backbone.
 """
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from commandline import parser_of
 
 from haruspex_infer.classes import CLASS_NAMES
 from haruspex_infer.network import shipped_networks
-from haruspex_train.figures import Figures
+from haruspex_train.figures import Figures, shown
 from haruspex_train.library import load_training_atoms
 from haruspex_train.simulated import CROPS, RESOLUTIONS, SimulatedScore, simulated_scores
 
@@ -28,7 +27,7 @@ def table(scores: list[SimulatedScore], of: Callable[[SimulatedScore], Figures])
     for score in sorted(scores, key=lambda s: s.network):
         figures = of(score)
         values = (figures.recall, figures.precision, *figures.class_f1, figures.macro_f1)
-        cells = [_number(value) for value in (*values, figures.calibration_error)]
+        cells = [shown(value) for value in (*values, figures.calibration_error)]
         lines.append(f"| {score.network} | {score.resolution:g} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -39,13 +38,9 @@ def confusions(scores: list[SimulatedScore]) -> str:
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for score in sorted(scores, key=lambda s: s.network):
         for name, row in zip(CLASS_NAMES, score.backbone.confusion, strict=True):
-            shares = " | ".join(_number(count / max(1, row.sum())) for count in row)
+            shares = " | ".join(shown(count / max(1, row.sum())) for count in row)
             lines.append(f"| {score.network} | {score.resolution:g} | {name} | {shares} | {row.sum():,} |")
     return "\n".join(lines)
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "–"
 
 
 def main() -> None:
@@ -66,8 +61,8 @@ def main() -> None:
         device=arguments.device,
     ):
         print(
-            f"  {score.network} {score.resolution:g} Å: recall {_number(score.backbone.recall)}, "
-            f"precision {_number(score.backbone.precision)}",
+            f"  {score.network} {score.resolution:g} Å: recall {shown(score.backbone.recall)}, "
+            f"precision {shown(score.backbone.precision)}",
             flush=True,
         )
         scores.append(score)

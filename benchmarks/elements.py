@@ -33,9 +33,9 @@ from haruspex_infer.element import Element
 from haruspex_infer.elements import Elements
 from haruspex_infer.findelements import find_elements
 from haruspex_infer.lines import Points, beside, evenly, tangents
+from haruspex_infer.residues import RESOLVED
 from haruspex_infer.structure import Structure, read_structure
 from haruspex_train.annotations import Annotations
-from haruspex_train.groundtruth import STRONG
 from haruspex_train.pairs import Pair, read_pairs
 from haruspex_train.secondary import residue_classes
 
@@ -93,7 +93,7 @@ def judge(
 ) -> tuple[Score, dict[int, int]]:
     """Compare the elements of a class; also return the true element that each right one lies on."""
     own = [element for element in truth if element.kind is kind]
-    wanted = [element for element in own if element.long and element.level >= STRONG]
+    wanted = [element for element in own if element.long and element.level >= RESOLVED]
     score = Score(deposited=len(wanted))
     for element in wanted:
         covers = [covered(element.line, [one.points], kind)[0].mean() for one in found]

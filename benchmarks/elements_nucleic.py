@@ -25,6 +25,7 @@ from haruspex_infer.lines import Points
 from haruspex_infer.normalise import Normaliser
 from haruspex_infer.phosphates import phosphate_chains
 from haruspex_infer.structure import NUCLEOTIDE_KIND, Structure
+from haruspex_train.fit import ATOM_WIDTH
 from haruspex_train.library import AtomLibrary
 from haruspex_train.secondary import residue_classes
 
@@ -32,7 +33,6 @@ RESOLUTIONS = (2.5, 3.2, 3.8)  # Å
 EDGE = 1.1  # Å
 ROOM = 8.0  # Å around the model
 NOISE = 0.06
-WIDTH = 0.225  # standard deviation of an atom, as a share of the resolution
 NEAR = 2.0  # Å
 MODELS = 10
 
@@ -56,7 +56,7 @@ def simulate(structure: Structure, resolution: float, seed: int) -> tuple[NDArra
     volume = np.zeros(fine.shape, np.float32)
     voxels = np.rint(fine.indices(structure.xyz)).astype(int)
     np.add.at(volume, tuple(voxels.T), structure.element.astype(np.float32))
-    sigma = WIDTH * resolution
+    sigma = ATOM_WIDTH * resolution
     density = gaussian_filter(volume, sigma / (EDGE / 2))[::2, ::2, ::2]
     noise = gaussian_filter(np.random.default_rng(seed).normal(size=density.shape), sigma / EDGE)
     strong = np.percentile(density[density > density.mean()], 90)

@@ -20,11 +20,11 @@ from haruspex_infer.annotator import Annotator
 from haruspex_infer.backbone import completed_by_records, peptide_bonded
 from haruspex_infer.classes import CLASSES, HELIX, NUCLEOTIDE, OTHER, STRAND
 from haruspex_infer.grid import Grid
-from haruspex_infer.residues import residue_table
+from haruspex_infer.residues import RESOLVED, residue_table
 from haruspex_infer.structure import AMINO_ACID, OTHER_KIND, Structure, read_structure
 from haruspex_train.annotations import Annotations
 from haruspex_train.figures import Figures, Tally
-from haruspex_train.groundtruth import STRONG, near, voxel_truth
+from haruspex_train.groundtruth import near, voxel_truth
 from haruspex_train.library import TrainingAtoms, load_training_atoms
 from haruspex_train.pairs import read_pairs
 from haruspex_train.scoreboard import RESOLUTION_LIMIT
@@ -69,7 +69,7 @@ def read_cases(annotations: Annotations, folder: Path) -> list[Case]:
         seen = annotations.of(pair.map_path)
         grid, density = seen.map.grid, seen.map.density
         table = residue_table(seen.probabilities, grid, structure, density)
-        counted = table.covered & (table.kind != OTHER_KIND) & (table.sigma_level >= STRONG)
+        counted = table.covered & (table.kind != OTHER_KIND) & (table.sigma_level >= RESOLVED)
         truth = residue_classes(structure)
         found.append(
             Case(pair.name, structure, truth, table.probability, table.predicted, counted, density, grid)
@@ -235,7 +235,7 @@ def print_simulated(network: str, atoms: TrainingAtoms, cases: list[Case], crops
     rows: dict[int, list[tuple[NDArray[np.int64], NDArray[np.bool_]]]] = {c.number: [] for c in STRUCTURED}
     steps = {c.number: steps_to(classes == c.number, ~first[1:]) for c in STRUCTURED}
     for crop in simulated_residues(network, atoms, 3.0, crops):
-        counted = crop.sigma_level >= STRONG
+        counted = crop.sigma_level >= RESOLVED
         if (crop.truth[counted] == NUCLEOTIDE.number).any() or counted.sum() < 20:
             continue
         parts.append((crop.probability[counted], crop.truth[counted]))

@@ -27,10 +27,10 @@ from curation_controls import mirrored
 from haruspex_infer.grid import Grid
 from haruspex_infer.mapfile import Map, write_map_like
 from haruspex_infer.structure import Structure, read_document
-from haruspex_train.archive import read_table
 from haruspex_train.candidates import read_candidates
 from haruspex_train.fit import model_density
 from haruspex_train.library import AtomLibrary
+from haruspex_train.tables import read_table
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "train"))
 from loopback import Archive, add_entry

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from haruspex_infer.annotator import Annotator
 from haruspex_infer.mapfile import Map, read_map
 from haruspex_infer.structure import read_structure
+from haruspex_train.figures import shown
 from haruspex_train.judged import judge
 from haruspex_train.pairs import read_pairs
 from haruspex_train.secondary import residue_classes
@@ -56,7 +57,7 @@ def main() -> None:
             judged = judge(annotation.probabilities, map_.density, map_.grid, structure, classes)
             figures = judged.chosen(judged.resolved).figures()
             values = (figures.recall, figures.precision, *figures.class_f1[1:3], figures.macro_f1)
-            cells = " | ".join("–" if np.isnan(value) else f"{value:.3f}" for value in values)
+            cells = " | ".join(map(shown, values))
             print(f"| {pair.name} | {pair.resolution:g} | {b_factor:g} | {cells} |", flush=True)
 
 

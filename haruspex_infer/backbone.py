@@ -20,10 +20,12 @@ UNKNOWN = 255
 """Class of residues of which neither records nor coordinates say anything."""
 
 _HYDROGEN_BOND = -0.5  # kcal/mol; at or above it there is no bond
+NO_AMIDE_HYDROGEN = ("PRO", "HYP", "DPR")
+"""Residues whose backbone nitrogen has no hydrogen to bond with."""
+
 _COULOMB = 27.9  # kcal/mol × Å: charges of 0.42 and 0.20 electrons
 _NEAREST = 0.5  # Å; nearer atoms overlap, and the energy would diverge
 _FAR = 9.0  # Å between Cα atoms beyond which no bond is possible
-_NO_AMIDE_HYDROGEN = ("PRO", "HYP", "DPR")
 _TURNS = (4, 3, 5)  # α, 3-10 and π helix
 _ROWS_AT_ONCE = 1024
 # a strand may bulge by one residue where its partner bulges by up to four
@@ -118,7 +120,7 @@ def _hydrogen_bonds(structure: Structure) -> NDArray[np.int64]:
     carbonyl = c[:-1] - o[:-1]
     direction = carbonyl / np.linalg.norm(carbonyl, axis=1, keepdims=True)
     hydrogen[1:] = np.where(peptide_bonded(structure)[:, None], n[1:] + direction, np.nan)
-    hydrogen[np.isin(structure.name, _NO_AMIDE_HYDROGEN)] = np.nan
+    hydrogen[np.isin(structure.name, NO_AMIDE_HYDROGEN)] = np.nan
     complete = np.flatnonzero(np.isfinite(main_chain).all(axis=(1, 2)))
     acceptor, donor = _near(ca[complete])
     acceptor, donor = complete[acceptor], complete[donor]

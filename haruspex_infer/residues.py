@@ -10,6 +10,9 @@ from haruspex_infer.grid import Grid
 from haruspex_infer.sampling import mean_and_sigma, sample
 from haruspex_infer.structure import Structure
 
+RESOLVED = 1.0
+"""σ level of the backbone from which published figures count a residue (Mostosi et al. 2020, main text)."""
+
 
 @dataclass(frozen=True)
 class ResidueTable:

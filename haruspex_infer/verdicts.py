@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from haruspex_infer.backbone import UNKNOWN
 from haruspex_infer.classes import CLASS_NAMES, OTHER
-from haruspex_infer.residues import ResidueTable
+from haruspex_infer.residues import RESOLVED, ResidueTable
 
 AGREES, BORDER, DIFFERS, WEAK, OUTSIDE, UNJUDGED = "agrees", "border", "differs", "weak", "outside", "?"
 VERDICTS = {
@@ -20,8 +20,6 @@ VERDICTS = {
     UNJUDGED: "neither records nor coordinates tell the class that the model has",
 }
 
-# the published figures count residues from this σ level (Mostosi et al. 2020, main text)
-_WEAK_LEVEL = 1.0
 # one residue can differ anywhere; three in a row are most of a turn of helix, or a short strand
 _SHORTEST = 3
 # helix against strand is a contradiction; coil that looks like a helix may be one of the network's errors,
@@ -94,7 +92,7 @@ def verdicts(table: ResidueTable, classes: NDArray[np.uint8]) -> NDArray[np.str_
     verdict[beside] = BORDER
     verdict[table.predicted == classes] = AGREES
     verdict[classes == UNKNOWN] = UNJUDGED
-    verdict[table.sigma_level < _WEAK_LEVEL] = WEAK
+    verdict[table.sigma_level < RESOLVED] = WEAK
     verdict[~table.covered] = OUTSIDE
     return verdict
 
@@ -119,7 +117,7 @@ def stretches(
     structured = (classes != OTHER.number) & (table.predicted != OTHER.number)
     evidence = np.where(structured, _CONTRADICTION, _DOUBT) * (highest - own)
     weak, differs = verdict == WEAK, verdict == DIFFERS
-    evidence[weak] = _DOUBT * (_WEAK_LEVEL - np.clip(table.sigma_level[weak], 0, None))
+    evidence[weak] = _DOUBT * (RESOLVED - np.clip(table.sigma_level[weak], 0, None))
     seen = np.where(weak, len(CLASS_NAMES), table.predicted)
     found = []
     for run in _runs(weak | differs | (verdict == BORDER), neighbours(table)):

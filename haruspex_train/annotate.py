@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from haruspex_infer.classes import CLASSES
 from haruspex_infer.mapfile import Map, read_map, write_map_like
 from haruspex_infer.scheduling import ONE_PROCESS, Machines
-from haruspex_train.archive import write_table
 from haruspex_train.candidates import Candidate, Progress, read_kept, recorded
 from haruspex_train.copies import read_model
 from haruspex_train.groundtruth import voxel_truth
 from haruspex_train.secondary import residue_classes
+from haruspex_train.tables import write_table
 from haruspex_train.truth import IGNORE
 from haruspex_train.working import working_grid, working_labels
 

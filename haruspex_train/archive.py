@@ -1,6 +1,5 @@
 """Maps, models and what the archives say of them, fetched from EMDB and PDB into a folder of pairs."""
 
-import csv
 import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -11,6 +10,7 @@ from urllib.parse import quote
 
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.files import prepare_folder, write_text
+from haruspex_train.client import NotThereError, TransferSettings
 from haruspex_train.emdb import (
     ENTRY,
     Entry,
@@ -22,7 +22,8 @@ from haruspex_train.emdb import (
     read_header,
     validation_name,
 )
-from haruspex_train.transfer import NotThereError, Transfer, TransferSettings
+from haruspex_train.tables import write_table
+from haruspex_train.transfer import Transfer
 
 COLUMNS = (
     "id", "split", "pdb", "resolution_A", "masked", "map", "models", "note",
@@ -137,7 +138,7 @@ def candidates(wanted: Wanted, hosts: Hosts, transfer: Transfer) -> list[str]:
     page = 1
     while True:
         url = f"{hosts.search.rstrip('/')}/{quote(wanted.query(), safe='')}"
-        text = transfer.text(f"{url}?rows={_ROWS}&page={page}&wt=csv&fl=emdb_id", "text/csv")
+        text = transfer.client.text(f"{url}?rows={_ROWS}&page={page}&wt=csv&fl=emdb_id", "text/csv")
         lines = text.split()
         if lines and lines[0] != "emdb_id":
             raise HaruspexError(
@@ -150,33 +151,6 @@ def candidates(wanted: Wanted, hosts: Hosts, transfer: Transfer) -> list[str]:
         if len(lines) <= _ROWS:
             return names
         page += 1
-
-
-def write_table(path: Path, columns: Iterable[str], rows: Iterable[dict[str, str]]) -> None:
-    """Write a tab-separated table with a head; it appears when it is complete.
-
-    Raises
-    ------
-    HaruspexError
-        If the file cannot be written.
-    """
-    lines = [list(columns)] + [[_cell(row[column]) for column in columns] for row in rows]
-    write_text(path, "".join("\t".join(line) + "\n" for line in lines))
-
-
-def read_table(path: Path) -> list[dict[str, str]]:
-    """Read a tab-separated table with a head.
-
-    Raises
-    ------
-    HaruspexError
-        If it cannot be read.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            return list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
-    except (OSError, UnicodeDecodeError) as fault:
-        raise HaruspexError(f"{path} cannot be read as a table: {fault}.") from fault
 
 
 def _fetch(name: str, folder: Path, wanted: Wanted, hosts: Hosts, transfer: Transfer) -> dict[str, str] | str:
@@ -225,10 +199,6 @@ def _row(entry: Entry, density: str, model: str, validation: str) -> dict[str, s
 def _shown(path: Path, folder: Path) -> str:
     """Return a path as the index gives it: from the folder, or whole for files of a mirror."""
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()) or "-"
 
 
 def _number(name: str) -> tuple[int, str]:

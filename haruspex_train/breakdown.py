@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from haruspex_infer.classes import CLASS_NAMES, HELIX, NUCLEOTIDE, STRAND
-from haruspex_train.figures import Figures, pooled, spread
+from haruspex_train.figures import Figures, pooled, shown, spread
 from haruspex_train.judged import together
 from haruspex_train.scoreboard import PairScore, Scoreboard
 
@@ -81,14 +81,14 @@ def reliability_table(figures: Figures) -> str:
             mean, share = confidence / cases, right / cases
             span = f"{k / bins:.2f}–{(k + 1) / bins:.2f}"
             lines.append(f"| {span} | {int(cases):,} | {mean:.3f} | {share:.3f} |")
-    lines.append(f"| **expected calibration error** | | | {_number(figures.calibration_error)} |")
-    lines.append(f"| of a perfect calibration, by chance | | | {_number(figures.calibration_floor)} |")
+    lines.append(f"| **expected calibration error** | | | {shown(figures.calibration_error)} |")
+    lines.append(f"| of a perfect calibration, by chance | | | {shown(figures.calibration_floor)} |")
     return "\n".join(lines) + "\n"
 
 
 def _section(title: str, first: str, second: str, rows: list[tuple[str, str, list[float]]]) -> str:
     lines = [f"| {first} | {second} | {' | '.join(_HEADS)} |", "|---" * (len(_HEADS) + 2) + "|"]
-    lines += [f"| {name} | {n} | {' | '.join(map(_number, values))} |" for name, n, values in rows]
+    lines += [f"| {name} | {n} | {' | '.join(map(shown, values))} |" for name, n, values in rows]
     return f"### {title}\n\n" + "\n".join(lines) + "\n"
 
 
@@ -107,7 +107,3 @@ def _range(low: float, high: float, unit: str) -> str:
     if low <= 0:
         return f"≤ {high:g} {unit}" if unit == "Å" else f"< {high:g} {unit}"
     return f"{low:g}–{high:g} {unit}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "–"

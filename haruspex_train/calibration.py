@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from haruspex_infer.classes import CLASSES, OTHER
 from haruspex_infer.grid import Grid
-from haruspex_infer.residues import sigma_levels
+from haruspex_infer.residues import RESOLVED, sigma_levels
 from haruspex_infer.sampling import sample
 from haruspex_infer.structure import OTHER_KIND, Structure
 from haruspex_train.figures import Figures, Tally
-from haruspex_train.groundtruth import STRONG
 
 _FLOOR = 1e-6  # probabilities are kept from 0: interpolation and float16 do not resolve less
 _PRIOR = 1e-3  # on squared logarithms of odds: a class that no map holds keeps its odds
@@ -111,7 +110,7 @@ def cases(
     HaruspexError
         If the map is constant.
     """
-    resolved = (sigma_levels(density, grid, structure) >= STRONG) & (structure.kind != OTHER_KIND)
+    resolved = (sigma_levels(density, grid, structure) >= RESOLVED) & (structure.kind != OTHER_KIND)
     number = np.where(resolved, np.cumsum(resolved) - 1, -1)
     atoms = np.flatnonzero(structure.backbone & resolved[structure.residue])
     probability = np.stack([sample(volume, grid, structure.xyz[atoms]) for volume in probabilities], axis=1)

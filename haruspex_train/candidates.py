@@ -10,8 +10,8 @@ from typing import Any
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.files import prepare_folder, write_text
 from haruspex_infer.scheduling import ONE_PROCESS, Machines, spread
-from haruspex_train.archive import read_table
 from haruspex_train.pairs import Pair, read_pairs
+from haruspex_train.tables import read_table
 
 Progress = Callable[[int, int, str], None]
 """Called with the number of pairs done, of all, and the name of the last one."""

@@ -19,7 +19,7 @@ from haruspex_infer.mapfile import Map
 from haruspex_infer.residues import backbone_means
 from haruspex_infer.sampling import mean_and_sigma, sample
 from haruspex_infer.structure import Structure, from_gemmi, join, read_document
-from haruspex_train.fit import contrast
+from haruspex_train.fit import LEAST_FITTED, STANDS_OUT, contrast
 from haruspex_train.groundtruth import STRONG
 
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 AS_GOOD = 0.8
 """Share of the original's fit that a copy must reach: symmetric subunits are equally well resolved, and what
 lies elsewhere in the same complex by accident fits far worse."""
-
-LEAST_FITTED = 0.5
-"""Share of a copy's residues that must stand out from their shifted copies, as curation asks of a model."""
 
 LEAST_INSIDE = 0.9
 """Share of a copy's residues that must lie in the map."""
@@ -161,7 +158,7 @@ def _fit(density_map: Map, strong: float, structure: Structure) -> _Fit:
     return _Fit(
         inside=float(np.isfinite(levels).mean()),
         included=float((levels >= strong).mean()),
-        fitted=float((z >= 1).mean()),
+        fitted=float((z >= STANDS_OUT).mean()),
     )
 
 

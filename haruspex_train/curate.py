@@ -17,14 +17,15 @@ import numpy as np
 from haruspex_infer.files import written_whole
 from haruspex_infer.mapfile import read_map
 from haruspex_infer.scheduling import ONE_PROCESS, Machines
-from haruspex_train.archive import write_table
 from haruspex_train.candidates import Candidate, Progress, read_candidates, recorded
 from haruspex_train.copies import read_model
+from haruspex_train.fit import LEAST_FITTED
 from haruspex_train.gallery import write_gallery
 from haruspex_train.homology import clusters, homologues
 from haruspex_train.measure import Measures, archive_scores, measure_fit, sequences
 from haruspex_train.secondary import residue_classes
 from haruspex_train.slices import central_slices
+from haruspex_train.tables import write_table
 
 LEAST_IN_MAP = 0.9
 """Share of the backbone that lies in the map."""
@@ -34,9 +35,6 @@ LEAST_INCLUSION = 0.5
 
 LEAST_CORRELATION = 0.42
 """Correlation near the model; val pairs 0.47-0.78, shifted and mirrored copies up to 0.38."""
-
-LEAST_FITTED = 0.5
-"""Share of residues that stand out from their shifted copies; val pairs 0.69-1.00, copies up to 0.38."""
 
 MOST_DISPLACED = 1.5
 """Å to a better place; val pairs 0, shifted copies 2.3-6.4."""

@@ -59,7 +59,7 @@ def fetch(
 ) -> None:
     """Fetch maps with their models, headers and validation data from EMDB and PDB."""
     from haruspex_train.archive import fetch_entries
-    from haruspex_train.transfer import TransferSettings
+    from haruspex_train.client import TransferSettings
 
     kinds = tuple(filter(None, without.split(",")))
     if unknown := set(kinds) - set(EXCLUSIONS):

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.normalise import Normaliser
-from haruspex_train.archive import read_table
 from haruspex_train.chance import seed_of
 from haruspex_train.pool import ROTATIONS, SegmentPool, rotate
 from haruspex_train.store import read_segments
+from haruspex_train.tables import read_table
 from haruspex_train.truth import IGNORE
 
 KEPT_IN_MEMORY = 2000

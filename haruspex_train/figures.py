@@ -175,6 +175,11 @@ def spread(values: Iterable[float]) -> Spread:
     return Spread(float(np.median(known)), float(np.percentile(known, 10)), len(known))
 
 
+def shown(value: float, digits: int = 3, missing: str = "–") -> str:
+    """Return a figure as text, and what stands for one that is not a number."""
+    return f"{value:.{digits}f}" if np.isfinite(value) else missing
+
+
 def _ratio(part: NDArray | np.number, whole: NDArray | np.number) -> NDArray[np.float64]:
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)

@@ -13,7 +13,15 @@ from haruspex_infer.structure import Structure
 FARTHEST = 8.0
 """Å up to which a model is tried elsewhere."""
 
-_WIDTH = 0.225
+STANDS_OUT = 1.0
+"""z-score (`contrast`) from which a residue stands out from its shifted copies."""
+
+LEAST_FITTED = 0.5
+"""Share of residues that must stand out; val pairs 0.69-1.00, shifted and mirrored copies up to 0.38."""
+
+ATOM_WIDTH = 0.225
+"""Standard deviation of the Gaussian that stands for an atom, as a share of the resolution."""
+
 _AXES = (0, 1, 2)
 _ROOM = FARTHEST + 6.0
 _CONTROLS = (3.0, 4.5, 6.0)
@@ -50,7 +58,7 @@ def model_density(grid: Grid, structure: Structure, resolution: float) -> NDArra
     -------
     ndarray of float32, shape (z, y, x)
     """
-    return _blurred(_deposited(grid, structure), grid, _WIDTH * resolution)
+    return _blurred(_deposited(grid, structure), grid, ATOM_WIDTH * resolution)
 
 
 def correlation(
@@ -97,7 +105,7 @@ def displacement(density: NDArray[np.floating], grid: Grid, structure: Structure
         Å; 0 where it fits best as it is.
     """
     deposited = _deposited(grid, structure)
-    width = _WIDTH * resolution
+    width = ATOM_WIDTH * resolution
     template = _blurred(deposited, grid, width) - _blurred(deposited, grid, 2 * width)
     reach = np.floor(FARTHEST / np.array(grid.voxel_size)).astype(int)
     # room at the ends keeps what leaves the box on one side from coming in on the other

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from haruspex_infer.classes import CLASS_NAMES, OTHER
 from haruspex_infer.grid import Grid
-from haruspex_infer.residues import backbone_means, residue_table
+from haruspex_infer.residues import RESOLVED, backbone_means, residue_table
 from haruspex_infer.structure import OTHER_KIND, Structure
 from haruspex_infer.tables import csv_text
 from haruspex_train.figures import Figures, Tally
-from haruspex_train.groundtruth import STRONG
 
 RIGHT, FALSE, MISSED, NOTHING = "TP", "FP", "FN", "TN"
 
@@ -56,7 +55,7 @@ class JudgedResidues:
     @property
     def resolved(self) -> NDArray[np.bool_]:
         """Residues that the published figures count: backbone density of at least 1 σ, shape (m,)."""
-        return self.sigma_level >= STRONG
+        return self.sigma_level >= RESOLVED
 
     @property
     def verdict(self) -> NDArray[np.str_]:

@@ -16,7 +16,7 @@ from haruspex_infer.errors import HaruspexError
 from haruspex_infer.mapfile import Map
 from haruspex_infer.sampling import mean_and_sigma, sample
 from haruspex_infer.structure import AMINO_ACID, Structure
-from haruspex_train.fit import around, contrast, correlation, displacement, model_density
+from haruspex_train.fit import STANDS_OUT, around, contrast, correlation, displacement, model_density
 from haruspex_train.groundtruth import MODELLED_REACH, STRONG, near
 from haruspex_train.hand import branches, hand, helix_axes, preference
 from haruspex_train.truth import REACH
@@ -145,7 +145,7 @@ def measure_fit(
         correlation=correlation(level, model_density(grid, structure, resolution), close),
         displacement=displacement(level, grid, structure, resolution),
         contrast=float(np.median(z)) if z.size else _NAN,
-        fitted=float((z >= 1).mean()) if z.size else _NAN,
+        fitted=float((z >= STANDS_OUT).mean()) if z.size else _NAN,
         modelled_dense=float((level[close] >= STRONG).mean()),
         dense_modelled=_share(int((dense & wide).sum()), int(dense.sum())),
         explained=_share(int((dense & wide).sum()), dense_anywhere),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from haruspex_infer.classes import CLASSES, HELIX, NUCLEOTIDE, STRAND
-from haruspex_train.figures import Figures, Spread, spread
+from haruspex_train.figures import Figures, Spread, shown, spread
 from haruspex_train.judged import JudgedResidues
 from haruspex_train.pairs import Pair
 
@@ -129,14 +129,14 @@ class Scoreboard:
             "|---|---|---|" + "---|" * len(heads),
         ]
         for s in self.scores:
-            cells = [_cell(COLUMNS[name](s)) for name in _SHOWN]
+            cells = [shown(COLUMNS[name](s)) for name in _SHOWN]
             lines.append(
                 f"| {s.pair.name} | {s.pair.resolution:g} | {s.resolved.cases} | {' | '.join(cells)} |"
             )
         for group, columns in self.summary().items():
             n = len(self.groups()[group])
-            medians = [_cell(columns[name].median) for name in _SHOWN]
-            tenths = [_cell(columns[name].tenth_percentile) for name in _SHOWN]
+            medians = [shown(columns[name].median) for name in _SHOWN]
+            tenths = [shown(columns[name].tenth_percentile) for name in _SHOWN]
             lines.append(f"| **median** ({group}, {n} maps) | | | {' | '.join(medians)} |")
             lines.append(f"| 10th percentile ({group}) | | | {' | '.join(tenths)} |")
         return "\n".join(lines) + "\n"
@@ -147,7 +147,7 @@ class Scoreboard:
         lines = ["\t".join(["id", "pdb", "resolution_A", "masked", *counts, *COLUMNS])]
         for s in self.scores:
             true = [str(n) for n in s.resolved.confusion.sum(axis=1)]
-            values = [_cell(column(s), digits=4, missing="") for column in COLUMNS.values()]
+            values = [shown(column(s), digits=4, missing="") for column in COLUMNS.values()]
             start = [s.pair.name, s.pair.pdb_id, f"{s.pair.resolution:g}", s.pair.masked]
             lines.append("\t".join(start + true + values))
         return "\n".join(lines) + "\n"
@@ -180,10 +180,6 @@ class Scoreboard:
                 for s in self.scores
             ],
         }
-
-
-def _cell(value: float, digits: int = 3, missing: str = "–") -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else missing
 
 
 def _without_nan(values: dict[str, float]) -> dict[str, float | None]:

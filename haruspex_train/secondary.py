@@ -9,7 +9,7 @@ import numpy as np
 import rs_dssp
 from numpy.typing import NDArray
 
-from haruspex_infer.backbone import completed_by_records, peptide_bonded
+from haruspex_infer.backbone import NO_AMIDE_HYDROGEN, completed_by_records, peptide_bonded
 from haruspex_infer.classes import HELIX, NUCLEOTIDE, OTHER, STRAND
 from haruspex_infer.structure import AMINO_ACID, NUCLEOTIDE_KIND, Structure
 from haruspex_train.truth import IGNORE
@@ -19,7 +19,6 @@ EXTENSION = 2
 
 _DSSP_HELIX = "HGI"
 _DSSP_STRAND = "E"
-_NO_AMIDE_HYDROGEN = ("PRO", "HYP", "DPR")
 _CHAIN_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _LONGEST_CHAIN = 9000
 
@@ -93,7 +92,7 @@ def dssp_classes(structure: Structure) -> NDArray[np.uint8]:
     classes = np.full(structure.n_residues, OTHER.number, np.uint8)
     if len(complete) < 2:
         return classes
-    text = _pdb_text(main_chain[complete], np.isin(structure.name[complete], _NO_AMIDE_HYDROGEN))
+    text = _pdb_text(main_chain[complete], np.isin(structure.name[complete], NO_AMIDE_HYDROGEN))
     letters = np.array(list(rs_dssp.assign_from_string(text, calculate_sasa=False).sequence))
     assert len(letters) == len(complete), "rs-dssp left out residues"
     classes[complete[np.isin(letters, list(_DSSP_HELIX))]] = HELIX.number

@@ -18,10 +18,10 @@ from haruspex_infer.normalise import Normaliser
 from haruspex_infer.sampling import mean_and_sigma, sample
 from haruspex_infer.scheduling import ONE_PROCESS, Machines
 from haruspex_train.annotate import read_truth, truth_path
-from haruspex_train.archive import read_table, write_table
 from haruspex_train.candidates import Candidate, Progress, read_kept, recorded
 from haruspex_train.copies import read_model
 from haruspex_train.segments import EDGE, Rules, Segment, corners, cut, held_out, measure_segment
+from haruspex_train.tables import read_table, write_table
 from haruspex_train.truth import IGNORE
 from haruspex_train.working import working_density, working_grid
 

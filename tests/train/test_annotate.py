@@ -14,10 +14,10 @@ from haruspex_infer.grid import Grid
 from haruspex_infer.mapfile import read_map
 from haruspex_infer.structure import read_structure
 from haruspex_train.annotate import annotate, read_truth, truth_path
-from haruspex_train.archive import read_table
 from haruspex_train.fit import model_density
 from haruspex_train.groundtruth import voxel_truth
 from haruspex_train.secondary import residue_classes
+from haruspex_train.tables import read_table
 from haruspex_train.truth import IGNORE
 from haruspex_train.working import working_density, working_grid, working_labels
 

@@ -9,10 +9,12 @@ from loopback import Archive, add_entry
 
 from haruspex_infer.errors import HaruspexError
 from haruspex_train import archive as archive_module
-from haruspex_train.archive import fetch_entries, read_table
+from haruspex_train.archive import fetch_entries
+from haruspex_train.client import NotThereError, TransferSettings
 from haruspex_train.emdb import Hosts, Wanted, read_header
 from haruspex_train.pairs import read_pairs
-from haruspex_train.transfer import BudgetSpentError, NotThereError, Transfer, TransferSettings
+from haruspex_train.tables import read_table
+from haruspex_train.transfer import BudgetSpentError, Transfer
 
 QUICK = TransferSettings(
     connections=3, per_second=1000, attempts=4, back_off=0.01, longest_wait=2, stalled_after=0.5

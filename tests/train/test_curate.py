@@ -15,7 +15,6 @@ from haruspex_infer.grid import Grid
 from haruspex_infer.mapfile import Map
 from haruspex_infer.scheduling import Machines
 from haruspex_infer.structure import read_structure
-from haruspex_train.archive import read_table
 from haruspex_train.candidates import Candidate, recorded
 from haruspex_train.curate import Judged, curate, manifest, misfits
 from haruspex_train.fit import contrast, correlation, displacement, model_density
@@ -24,6 +23,7 @@ from haruspex_train.homology import Query, clusters, homologues
 from haruspex_train.measure import Measures, measure_fit
 from haruspex_train.pairs import Pair
 from haruspex_train.secondary import residue_classes
+from haruspex_train.tables import read_table
 
 GOOD = Measures(
     helix=50,

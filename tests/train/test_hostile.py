@@ -8,7 +8,7 @@ from test_archive import MAP, QUICK, hosts, same
 
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.files import quoted, refuse_unsafe_name
-from haruspex_train import measure, transfer
+from haruspex_train import client, intact, measure
 from haruspex_train.archive import candidates, fetch_entries
 from haruspex_train.emdb import Wanted, read_header
 from haruspex_train.measure import archive_scores
@@ -54,7 +54,7 @@ def test_redirects_in_a_circle_end(server, folder):
 
 
 def test_a_file_without_end_is_cut_off(server, folder, monkeypatch):
-    monkeypatch.setattr(transfer, "LARGEST", 3 * 2**20)
+    monkeypatch.setattr(intact, "LARGEST", 3 * 2**20)
     server.faults[MAP] = ["endless"]
     with pytest.raises(HaruspexError, match="has more than 3,145,728 bytes"):
         Transfer(folder, QUICK).obtain(server.url, MAP, folder)
@@ -62,14 +62,14 @@ def test_a_file_without_end_is_cut_off(server, folder, monkeypatch):
 
 
 def test_an_answer_without_end_is_cut_off(server, folder, monkeypatch):
-    monkeypatch.setattr(transfer, "_LONGEST_ANSWER", 2**20)
+    monkeypatch.setattr(client, "_LONGEST_ANSWER", 2**20)
     server.faults[MAP] = ["endless"]
     with pytest.raises(HaruspexError, match="answers with over 1,048,576 bytes"):
-        Transfer(folder, QUICK).text(f"{server.url}/{MAP}", "text/csv")
+        Transfer(folder, QUICK).client.text(f"{server.url}/{MAP}", "text/csv")
 
 
 def test_a_packed_file_that_unpacks_without_end(server, folder, monkeypatch):
-    monkeypatch.setattr(transfer, "LARGEST", 2**20)
+    monkeypatch.setattr(intact, "LARGEST", 2**20)
     (server.root / MAP).write_bytes(gzip.compress(bytes(2**24)))
     with pytest.raises(HaruspexError, match="has more than 1,048,576 bytes"):
         Transfer(folder, QUICK).obtain(server.url, MAP, folder)
@@ -110,7 +110,7 @@ def test_names_from_the_network_stay_in_the_folder(server, folder):
 
 
 def test_a_search_that_answers_with_paths(server, folder, monkeypatch):
-    monkeypatch.setattr(Transfer, "text", lambda *_: "emdb_id\nEMD-1\n../../etc\n")
+    monkeypatch.setattr(client.Client, "text", lambda *_: "emdb_id\nEMD-1\n../../etc\n")
     with pytest.raises(HaruspexError, match="answers with what is no EMDB id"):
         candidates(Wanted(), hosts(server), Transfer(folder, QUICK))
 

@@ -14,8 +14,8 @@ from haruspex_infer.files import written_whole
 from haruspex_infer.grid import Grid
 from haruspex_infer.mapfile import Map, write_map_like
 from haruspex_infer.structure import read_structure
-from haruspex_train.archive import read_table
 from haruspex_train.fit import model_density
+from haruspex_train.tables import read_table
 
 TROUBLES = [500, "cut", "damaged", "wrong checksum", 503, "truncated gz", "page"]
 

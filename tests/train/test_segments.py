@@ -15,7 +15,6 @@ from haruspex_infer.mapfile import read_map
 from haruspex_infer.normalise import Normaliser
 from haruspex_infer.structure import read_structure
 from haruspex_train.annotate import annotate, read_truth, truth_path
-from haruspex_train.archive import read_table
 from haruspex_train.segments import (
     EDGE,
     Rules,
@@ -26,6 +25,7 @@ from haruspex_train.segments import (
     measure_segment,
 )
 from haruspex_train.store import read_segments, segment
+from haruspex_train.tables import read_table
 from haruspex_train.truth import IGNORE
 
 ANY = Rules(atoms=1, level=0.5, annotated=0.0001)
