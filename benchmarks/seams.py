@@ -52,9 +52,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--network", default="residual")
-    parser.add_argument(
-        "--most-voxels", type=int, help="of a tile, if not what suits the device"
-    )
+    parser.add_argument("--most-voxels", type=int, help="of a tile, if not what suits the device")
     parser.add_argument("--only", nargs="+", help="names of maps")
     options = parser.parse_args()
     if options.most_voxels:
