@@ -19,6 +19,15 @@ from haruspex_infer.mapheader import header_of
 from haruspex_infer.slabs import slabs
 from haruspex_infer.volumefile import VolumeFile
 
+_COMMAND = """
+import atexit, pathlib, re, sys
+from haruspex_infer.cli import main
+
+peak, status = pathlib.Path(sys.argv.pop(1)), pathlib.Path("/proc/self/status")
+atexit.register(lambda: peak.write_text(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]))
+main()
+"""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -29,7 +38,8 @@ class Run:
     wall, cpu : float
         Seconds that passed, and that all processor cores together worked.
     peak : float
-        GB of memory at most, files that are mapped included.
+        GB of memory at most, files that are mapped included: what the process read of itself at its end,
+        since the system's count of a child's memory begins with its parent's.
     summary : dict
         What the command wrote of itself.
     """
@@ -43,17 +53,19 @@ class Run:
 def run_command(maps: list[Path], *options: str) -> Run:
     """Annotate maps in a process of its own; the summary is that of the first."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-c", "from haruspex_infer.cli import main; main()"]
+        command = [sys.executable, "-c", _COMMAND, str(Path(folder) / "peak")]
         began = time.perf_counter()
         process = subprocess.Popen(
             [*command, *map(str, maps), "-o", folder, "--quiet", "--no-report", *options]
         )
         _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
         wall = time.perf_counter() - began
         if status:
             raise SystemExit(f"the command failed on {maps[0]}")
         summary = json.loads(next(Path(folder).rglob("*_summary.json")).read_text())
-    return Run(wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e9, summary)
+        peak = int((Path(folder) / "peak").read_text()) * 1024 / 1e9
+    return Run(wall, used.ru_utime + used.ru_stime, peak, summary)
 
 
 def median_run(runs: list[Run]) -> Run:

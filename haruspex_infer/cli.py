@@ -18,6 +18,7 @@ of nucleic acid are written as pseudo-atoms (mmCIF, PDB), ChimeraX markers
 and a table.
 """
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -26,6 +27,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+# before NumPy loads: maps are worked on in threads of this program, and those of BLAS only get in their way
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from haruspex_infer import __version__
 from haruspex_infer.ending import WRONG_INPUT, run

@@ -1,4 +1,4 @@
-"""GPUs: how users name them, and how much of their memory is free."""
+"""GPUs: how users name them, how many there are, and how much of their memory is free."""
 
 import ctypes
 import re
@@ -26,6 +26,14 @@ def gpu_numbers(device: str) -> tuple[int, ...]:
 def has_driver() -> bool:
     """Return whether NVIDIA's driver is installed: asking for it costs nothing where it is not."""
     return _driver() is not None
+
+
+def gpu_count() -> int | None:
+    """Return the number of GPUs that this process may use, or None where the driver does not tell."""
+    driver, count = _driver(), ctypes.c_int()
+    if driver is None or driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return None
+    return count.value
 
 
 def free_gpu_memory(number: int) -> int | None:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from haruspex_infer.devices import free_gpu_memory, has_driver
+from haruspex_infer.devices import free_gpu_memory, gpu_count, has_driver
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.halves import CannotHalveError, halved
 
@@ -42,7 +42,8 @@ class Engine(Protocol):
     bytes_per_voxel : int
         Memory that activations of the shipped networks take for each voxel of a tile, measured.
     edge : int or None
-        Edge of the only tile that it should be given, where another shape costs more than it saves.
+        Edge of the largest tile it takes, where another shape than that of the last tile costs more than it
+        saves: cuDNN plans every convolution anew for every shape, which takes as long as ten tiles.
     """
 
     name: str
@@ -105,7 +106,7 @@ class OnnxRuntimeEngine:
 class OpenVinoEngine:
     """A network compiled by OpenVINO, in bfloat16 where the processor computes that faster.
 
-    Bfloat16 moves probabilities by at most 0.03, and one label in 600 (``benchmarks/cpu_graphs.py``).
+    What bfloat16 changes is measured by ``benchmarks/network_only.py``.
     """
 
     bytes_per_voxel = 480
@@ -182,8 +183,7 @@ def cuda_engine(model: bytes, number: int, threads: int) -> tuple[Engine | None,
     """Try to load a network on a GPU; return it or None, and the reason for None.
 
     Float16 with channels last is fastest by far; what a runtime or a network cannot do is left out step by
-    step. cuDNN plans every convolution anew for every shape of a tile, which takes longer than the tile: so
-    there is one shape, the largest that there is memory for, and it is tried here, while the map is read.
+    step. The largest tile that there is memory for is tried here, while the map is read.
     """
     import onnxruntime
 
@@ -192,6 +192,9 @@ def cuda_engine(model: bytes, number: int, threads: int) -> tuple[Engine | None,
         return None, "the installed onnxruntime has no CUDA support (package onnxruntime-gpu)"
     if not has_driver():
         return None, "this machine has no NVIDIA driver"
+    count = gpu_count()
+    if count is not None and number >= count:
+        return None, f"there are {count} GPUs, counted from 0" if count else "no GPU is visible"
     for name, graph, extra, bytes_per_voxel in gpu_trials(model):
         session, reason = cuda_session(graph, number, threads, extra)
         if session is not None:

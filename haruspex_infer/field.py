@@ -17,6 +17,7 @@ from haruspex_infer.resample import probability_axes
 # under 2¹⁶ by more than what the rounding of many answers can add up to
 _UNIT = 65_000
 _KEPT = [c.number for c in CLASSES if c != OTHER]
+_ALL_OTHER = np.array([c == OTHER for c in CLASSES], dtype=np.float32).reshape(-1, 1, 1, 1)
 
 STEP = 1.5 / _UNIT
 """Largest rounding error of a probability that comes from one tile; *other* gathers that of three classes."""
@@ -132,14 +133,16 @@ class FieldOnGrid:
         ]
 
     def part(self, box: Box) -> NDArray[np.float32]:
-        """Return the probabilities of all classes in a box of the map, shape (4, z, y, x)."""
-        result = np.zeros((len(CLASSES), *(part.stop - part.start for part in box)), dtype=np.float32)
+        """Return the probabilities of all classes in a box of the map, shape (4, z, y, x).
+
+        Where all of it is other, they are one number for each class, seen at every voxel and read-only.
+        """
+        shape = (len(CLASSES), *(part.stop - part.start for part in box))
         inner, source = [], []
         for part, reached, axis, kept in zip(box, self._reached, self._axes, self._field.box, strict=True):
             low, high = max(part.start, reached[0]), min(part.stop, reached[1])
             if low >= high:
-                result[OTHER.number] = 1
-                return result
+                return np.broadcast_to(_ALL_OTHER, shape)
             first, last = axis.needs(low, high)
             inner.append(slice(low, high))
             source.append(slice(max(first, kept.start), min(last, kept.stop)))
@@ -150,6 +153,7 @@ class FieldOnGrid:
                 volume, along + 1, wanted.start, wanted.stop, source[along].start
             )
         z, y, x = (slice(i.start - b.start, i.stop - b.start) for i, b in zip(inner, box, strict=True))
+        result = np.zeros(shape, dtype=np.float32)
         total = volume.sum(axis=0)
         volume = volume / np.maximum(total, 1)  # kept as whole numbers, three may exceed 1 by a trifle
         result[_KEPT, z, y, x] = volume

@@ -26,6 +26,8 @@ _PROGRAM_BYTES = 300_000_000
 # density and answer of a tile, and its weights while it is stored
 _TILE_BYTES = 4 * (1 + 4)
 _WEIGHT_BYTES = 8
+# on a GPU, tiles of so few shapes stay as they are on a CPU; more take longer to prepare for than to answer
+_FEW_SHAPES = 2
 # bytes for each voxel of the slabs that are written at once: probabilities, their interpolation, density
 _SLAB_BYTES = 64
 # the finest detail that such voxels can carry is 4 Å, about the limit of what the networks were trained on
@@ -182,9 +184,9 @@ def with_smaller_tiles(plan: Plan, contract: Contract, session: Session) -> Plan
 
 
 def _laid(plan: Plan, contract: Contract, session: Session, most_voxels: int) -> Plan:
-    tiles = plan_tiles(
-        contract, plan.survey.region, plan.working.shape, most_voxels, one_shape=session.one_shape
-    )
+    tiles = plan_tiles(contract, plan.survey.region, plan.working.shape, most_voxels)
+    if session.one_shape and len(tiles.shapes) > _FEW_SHAPES:
+        tiles = plan_tiles(contract, plan.survey.region, plan.working.shape, most_voxels, one_shape=True)
     activations = session.activations(tiles.largest)
     return replace(plan, tiles=tiles, activations=activations, helpers=session.helpers)
 

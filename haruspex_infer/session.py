@@ -15,9 +15,10 @@ from haruspex_infer.network import METADATA_KEY
 from haruspex_infer.onnxfile import read_network
 from haruspex_infer.resources import available_cores, free_memory
 
-# What the runtimes say when memory is short: ONNX Runtime's arena, C++, CUDA, cuDNN and cuBLAS
+# What the runtimes say when memory is short: ONNX Runtime's arena (in two ways), C++, CUDA, cuDNN and cuBLAS
 _NO_MEMORY = re.compile(
-    r"Failed to allocate memory|bad_alloc|bad allocation|out of memory|ALLOC_FAILED|not enough memory",
+    r"Failed to allocate memory|Available memory of \d+ is smaller than requested|bad_alloc|bad allocation"
+    r"|out of memory|ALLOC_FAILED|not enough memory",
     re.IGNORECASE,
 )
 # a CPU computes tiles of this much memory about as fast as larger ones
@@ -97,7 +98,7 @@ class Session:
 
     @property
     def one_shape(self) -> bool:
-        """Whether all tiles should have the same shape."""
+        """Whether many tiles should have the same shape."""
         return self._engine.edge is not None
 
     @property

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from numpy.typing import NDArray
+
 from haruspex_infer.resources import available_cores
 
 Result = TypeVar("Result")
@@ -30,6 +32,11 @@ def slabs(shape: tuple[int, ...], voxels: int = SLAB_VOXELS, multiple: int = 1) 
     depth = max(1, voxels // max(1, math.prod(shape[1:])))
     depth = max(1, depth // multiple) * multiple
     return [(first, min(first + depth, shape[0])) for first in range(0, shape[0], depth)]
+
+
+def is_uniform(volume: NDArray) -> bool:
+    """Return whether a volume is a single number seen at every voxel: most of a box is solvent."""
+    return not any(volume.strides)
 
 
 def in_threads(work: Callable[[int, int], Result], parts: list[tuple[int, int]]) -> Iterator[Result]:

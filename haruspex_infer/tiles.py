@@ -73,6 +73,11 @@ class TilePlan:
         return sum(tile.voxels for tile in self.tiles)
 
     @property
+    def shapes(self) -> set[tuple[int, int, int]]:
+        """Voxels along z, y and x that tiles have."""
+        return {tile.shape for tile in self.tiles}
+
+    @property
     def largest(self) -> int:
         """Voxels of the largest tile."""
         return max((tile.voxels for tile in self.tiles), default=0)

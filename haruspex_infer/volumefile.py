@@ -1,6 +1,7 @@
 """Writes a volume to an MRC file slab by slab: nothing of it has to stay in memory."""
 
 import math
+import os
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from haruspex_infer.files import written_whole
 from haruspex_infer.mapheader import HEADER_BYTES, MapHeader, sibling_header
+from haruspex_infer.slabs import is_uniform
 
 
 class VolumeFile:
@@ -57,14 +59,28 @@ class VolumeFile:
 
     def write(self, slab: NDArray) -> None:
         """Write the next sections; `slab` has the axes (z, y, x) whatever the order of the file."""
+        if is_uniform(slab):
+            self._fill(float(slab.flat[0]), slab.size)
+            return
         data = np.ascontiguousarray(self._header.to_file(slab), dtype=self._dtype)
         self._lowest = min(self._lowest, float(data.min()))
         self._highest = max(self._highest, float(data.max()))
         for section in data:  # float64 all at once would take twice the memory of the slab
-            exact = section.astype(np.float64).ravel()
-            self._sum += float(exact.sum())
-            self._squares += float(exact @ exact)
+            self._sum += float(section.sum(dtype=np.float64))
+            # no product of vectors: its threads would wait for each other across files
+            self._squares += float(np.square(section, dtype=np.float64).sum())
         self._stream.write(data.data)
+
+    def _fill(self, value: float, voxels: int) -> None:
+        """Write one number for many voxels; zeros take no space where the file system knows holes."""
+        self._lowest, self._highest = min(self._lowest, value), max(self._highest, value)
+        self._sum += value * voxels
+        self._squares += value * value * voxels
+        if value == 0:
+            self._stream.seek(voxels * self._dtype.itemsize, os.SEEK_CUR)
+            self._stream.truncate()
+        else:
+            self._stream.write(np.full(voxels, value, self._dtype).data)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -116,8 +116,8 @@ def _write_volumes(annotation: AnnotatedMap, files: list[Path]) -> None:
         ]
         writers = [stack.enter_context(ThreadPoolExecutor(1)) for _ in outputs]
         waiting: list[Future[None]] = []
-        for box, part in annotation.slabs(axis):
-            volumes = [*part, part.argmax(axis=0).astype(np.uint8)]
+        for box, part, labels in annotation.labelled_slabs(axis):
+            volumes = [*part, labels]
             if len(outputs) > len(volumes):
                 weighted = template.density[box] - np.float32(annotation.offset)
                 volumes += [probability * weighted for probability in part]
