@@ -138,6 +138,7 @@ class AnnotatedMap:
         counts = np.zeros((2, len(CLASSES)), dtype=np.int64)
         for box, (part, labels, counted) in self._in_slabs(work, axis):
             counts += counted
+            self.map.forget()
             yield box, part, labels
         self.__dict__["_counts"] = counts
 

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import math
+import mmap
 import os
 import zlib
 from collections.abc import Callable, Iterator
@@ -85,6 +86,16 @@ class Map:
         _refuse_what_is_not_finite(volume, "The array")
         grid = Grid(volume.shape, edges(voxel_size), origin)
         return cls(volume, grid, header_of(grid))
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the density is a view of the file: memory is taken only where it was looked at lately."""
+        return getattr(self.density, "_mmap", None) is not None
+
+    def forget(self) -> None:
+        """Give back the memory of what was looked at in a view of the file: it can be read again."""
+        if self.mapped and hasattr(mmap, "MADV_DONTNEED"):
+            self.density._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
     @property
     def stem(self) -> str:

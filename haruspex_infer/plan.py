@@ -78,20 +78,24 @@ class Plan:
     def memory(self) -> int:
         """Estimated peak in bytes; the network's share of it lies on the GPU where one is used.
 
-        The program + the map (4 bytes a voxel; mapped rather than read where the file is plain) + the
-        working grid where it is another (4 bytes a voxel) + 6 bytes for each voxel of the region + the
-        largest tile + slabs.
+        The program + the working grid where it is another than the map's (4 bytes a voxel) + the mask (1) +
+        the larger of two: the map (4 bytes a voxel) while it is surveyed; or, later, the map where it is no
+        view of a file, 6 bytes for each voxel of the region, the largest tile and slabs.
         """
-        return (
+        map_bytes = 4 * self.map.grid.voxels
+        always = (
             _PROGRAM_BYTES
-            + 4 * self.map.grid.voxels
             + (0 if self.working == self.map.grid else 4 * self.working.voxels)
             + (0 if self.mask is None else self.map.grid.voxels)
+        )
+        later = (
+            (0 if self.map.mapped else map_bytes)
             + Field.memory(self.survey.region)
             + self.activations
             + self.tiles.largest * ((self.helpers + 1) * _TILE_BYTES + self.helpers * _WEIGHT_BYTES)
             + max(SLAB_VOXELS, math.prod(self.map.grid.shape[1:])) * _SLAB_BYTES
         )
+        return always + max(map_bytes, later)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -149,6 +153,7 @@ def find_molecule(map_: Map, mask: NDArray[np.bool_] | None, contract: Contract)
         if mask is not None:
             wanted = resample_probabilities(mask.astype(np.float32), map_.grid, working) > 0
             found = Survey(found.region & cells_of(wanted), found.inverted)
+    map_.forget()
     no_tiles = TilePlan((), working.shape, contract.margin, contract.overlap)
     return Plan(map_, mask, working, density, offset, scale, found, no_tiles, 0, 0, seconds)
 

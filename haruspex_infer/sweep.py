@@ -122,6 +122,7 @@ class Sweep:
     def _store(self, tile: Tile, answer: NDArray[np.float32]) -> None:
         tiles = self._plan.tiles
         self.field.add(tiles.first_answered(tile), answer, tiles.share(tile))
+        self._plan.map.forget()
         with self._lock:
             self._done += 1
             done = self._done
