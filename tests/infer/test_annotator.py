@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from toys import lump, pointwise_network, pointwise_probabilities, valid_network
 
 from haruspex_infer import annotate
+from haruspex_infer.annotatedmap import most_probable
 from haruspex_infer.annotation import MOLECULE
 from haruspex_infer.annotator import Annotator
-from haruspex_infer.classes import OTHER
+from haruspex_infer.classes import CLASS_NAMES, OTHER
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.field import STEP
 from haruspex_infer.inputs import as_mask
@@ -231,6 +232,24 @@ def test_voxels_too_coarse_for_secondary_structure_are_noted(toy):
     assert annotator.plan(Map.from_array(lump(), 2.0)).warnings == ()
     (note,) = annotator.plan(Map.from_array(lump(), (1.0, 3.0, 1.0))).warnings
     assert note.startswith("voxels of 3 Å show no detail under 6 Å")
+
+
+def test_labels_are_the_most_probable_classes():
+    probabilities = np.random.default_rng(0).integers(0, 4, (4, 5, 6, 7)).astype(np.float32)  # many equals
+    np.testing.assert_array_equal(most_probable(probabilities), probabilities.argmax(axis=0))
+    one = np.broadcast_to(np.array([0, 0, 1, 0], np.float32).reshape(4, 1, 1, 1), (4, 3, 3, 3))
+    np.testing.assert_array_equal(most_probable(one), np.full((3, 3, 3), 2))
+
+
+def test_composition_is_the_same_counted_while_writing_or_by_itself(toy, tmp_path):
+    map_ = Map.from_array(lump((40, 44, 90)), 1.3)
+    annotations = [Annotator(toy, "cpu").annotate(map_) for _ in range(2)]
+    annotations[0].save(tmp_path / "out", html=False)
+    whole, strong = annotations[1].probabilities, map_.density >= annotations[1].level(0.2)
+    for name, part in annotations[0].composition.items():
+        assert part == annotations[1].composition[name]
+        of = whole.argmax(axis=0) == CLASS_NAMES.index(name)
+        assert (part["voxels"], part["molecule_voxels"]) == (of.sum(), (of & strong).sum())
 
 
 def test_composition_counts_voxels_and_volumes(toy):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.grid import Grid
 from haruspex_infer.mapfile import Map, read_map, stem_of, write_map_like
+from haruspex_infer.volumefile import VolumeFile
 
 ORDERS = list(itertools.permutations((1, 2, 3)))
 
@@ -144,6 +145,36 @@ def test_a_plain_file_is_mapped_not_loaded(tmp_path):
     while isinstance(root.base, np.ndarray):
         root = root.base
     assert isinstance(root, np.memmap)
+
+
+def test_what_was_read_of_a_mapped_file_can_be_forgotten_and_read_again(tmp_path):
+    volume = np.random.default_rng(0).random((20, 30, 40)).astype(np.float32)
+    write_mrc(tmp_path / "m.mrc", volume)
+    map_ = read_map(tmp_path / "m.mrc")
+    assert map_.mapped
+    map_.forget()
+    np.testing.assert_array_equal(map_.density, volume)
+    held = Map.from_array(volume, 1.1)
+    held.forget()
+    assert not held.mapped
+    np.testing.assert_array_equal(held.density, volume)
+
+
+def test_a_single_number_is_written_as_all_its_voxels(tmp_path):
+    grid = Grid((6, 5, 4), (1.1, 1.1, 1.1))
+    mixed = np.random.default_rng(0).random((2, 5, 4)).astype(np.float32)
+    pieces = [np.broadcast_to(np.float32(value), (2, 5, 4)) for value in (1, 0)]
+    for name, parts in (("last", [mixed, *pieces]), ("first", [*pieces[::-1], mixed])):
+        path = tmp_path / f"{name}.mrc"
+        with VolumeFile(Map.from_array(np.zeros(grid.shape), 1.1).header, grid.shape, path, "test") as out:
+            for part in parts:
+                out.write(part)
+        whole = np.concatenate(parts)
+        with mrcfile.open(path) as mrc:
+            np.testing.assert_array_equal(mrc.data, whole)
+            found = [float(mrc.header[key]) for key in ("dmin", "dmax", "dmean", "rms")]
+        np.testing.assert_allclose(found, [whole.min(), whole.max(), whole.mean(), whole.std()], rtol=1e-5)
+        assert mrcfile.validate(path)
 
 
 def test_origin_wins_over_nstart_and_says_so(tmp_path):

@@ -95,6 +95,66 @@ def test_a_session_that_raises_is_told_by_its_reason(dead_gpu, toy, monkeypatch)
     assert Session(toy, "auto").fallback == "CUDA failure 101: invalid device ordinal"
 
 
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """GPUs that are the CPU: all that is asked of CUDA is asked of it."""
+    from haruspex_infer import engines
+
+    asked = []
+
+    def session(model, number, threads, extra):
+        asked.append(extra)
+        options = engines._options(threads)
+        return onnxruntime.InferenceSession(model, options, ["CPUExecutionProvider"]), ""
+
+    monkeypatch.setattr(engines, "_CUDA", "CPUExecutionProvider")
+    monkeypatch.setattr(engines, "has_driver", lambda: True)
+    monkeypatch.setattr(engines, "gpu_count", lambda: 2)
+    monkeypatch.setattr(engines, "free_gpu_memory", lambda number: 10**9)
+    monkeypatch.setattr(engines, "cuda_session", session)
+    monkeypatch.setattr(engines, "_GPU_EDGES", (128, 32, 16))
+    return asked
+
+
+def test_a_gpu_computes_in_half_precision_and_tells_the_largest_tile_it_takes(two_gpus, toy):
+    session = Session(toy, "cuda:1")
+    assert (session.device, session.engine) == ("cuda:1", "onnxruntime float16 channels-last")
+    assert two_gpus == [{"prefer_nhwc": "1"}]
+    assert session.most_voxels() == 32**3  # 128³ would take more than the GPU's memory
+    assert session.one_shape
+    assert session.helpers >= 1
+
+
+def test_what_a_gpu_cannot_do_is_left_out_step_by_step(two_gpus, toy, monkeypatch):
+    from haruspex_infer.engines import OnnxRuntimeEngine
+
+    real = OnnxRuntimeEngine.run
+
+    def run(self, tiles, out):
+        if "float16" in self.name or len(tiles[0, 0]) > 16:
+            raise RuntimeError("CUDNN failure")
+        return real(self, tiles, out)
+
+    monkeypatch.setattr(OnnxRuntimeEngine, "run", run)
+    session = Session(toy, "cuda")
+    assert session.engine == "onnxruntime float32"
+    assert two_gpus[-1] == {"use_tf32": "0"}
+    assert session.most_voxels() == 16**3
+
+
+def test_a_gpu_that_answers_nothing_is_told_of(two_gpus, toy, monkeypatch):
+    monkeypatch.setattr("haruspex_infer.engines._GPU_EDGES", ())
+    with pytest.raises(HaruspexError, match="the network fails there, or there is no memory for a tile"):
+        Session(toy, "cuda")
+
+
+def test_a_gpu_beyond_those_there_are_is_told_of(two_gpus, toy):
+    with pytest.raises(
+        HaruspexError, match=r"GPU \(cuda:2\) cannot be used: there are 2 GPUs, counted from 0"
+    ):
+        Session(toy, "cuda:2")
+
+
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "CPU", "cuda:-1", ""])
 def test_unknown_devices(toy, device):
     with pytest.raises(HaruspexError, match="There is no device"):

@@ -20,6 +20,10 @@ ARENA = (
     "void* onnxruntime::BFCArena::AllocateRawInternal(size_t, bool, onnxruntime::Stream*) "
     "Failed to allocate memory for requested buffer of size 4718592000\n"
 )
+FULL = ARENA.replace(
+    "Failed to allocate memory for requested buffer of size 4718592000",
+    "Available memory of 592950784 is smaller than requested bytes of 1073741824",
+)
 
 
 @pytest.fixture
@@ -65,7 +69,13 @@ def test_a_device_without_room_for_the_smallest_tile_is_told_of(toy, given, monk
 
 @pytest.mark.parametrize(
     "message",
-    [ARENA, "std::bad_alloc", "CUDNN failure 4: CUDNN_STATUS_ALLOC_FAILED", "CUDA failure 2: out of memory"],
+    [
+        ARENA,
+        FULL,
+        "std::bad_alloc",
+        "CUDNN failure 4: CUDNN_STATUS_ALLOC_FAILED",
+        "CUDA failure 2: out of memory",
+    ],
 )
 def test_what_runtimes_say_when_memory_is_short(toy, monkeypatch, message):
     failing_beyond(monkeypatch, 0, message)
@@ -97,6 +107,16 @@ def test_several_devices_give_the_same_bytes_as_one(toy, given, small_tiles):
         for number in (1, 3)
     ]
     np.testing.assert_array_equal(fields[0].block(everything), fields[1].block(everything))
+
+
+def test_several_helpers_beside_a_device_give_the_same_bytes(toy, given, small_tiles, monkeypatch):
+    annotator = Annotator(toy, "cpu")
+    plan = annotator.plan(given)
+    everything = tuple(slice(0, n) for n in given.grid.shape)
+    plain = Sweep(plan, annotator.contract.normaliser).run([annotator.session])
+    monkeypatch.setattr(Session, "helpers", 5)
+    helped = Sweep(plan, annotator.contract.normaliser).run([annotator.session, Session(toy, "cpu")])
+    np.testing.assert_array_equal(helped.block(everything), plain.block(everything))
 
 
 def test_a_failure_on_one_of_several_devices_ends_the_run(toy, given, small_tiles, monkeypatch):
