@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.files import prepare_folder, sole_use
 from haruspex_train.configuration import Configuration
-from haruspex_train.library import load_training_atoms
+from haruspex_train.library import TrainingAtoms, load_training_atoms
 from haruspex_train.losses import cross_entropy, focal_and_dice
 from haruspex_train.networks import NETWORKS
 from haruspex_train.parallel import ALONE, Processes, device_name, processes
@@ -26,7 +26,7 @@ from haruspex_train.truth import IGNORE
 from haruspex_train.validation import HeldOut
 
 if TYPE_CHECKING:
-    from haruspex_train.experimental import ExperimentalSegments
+    from haruspex_train.experimental import ExperimentalSegments, MixedPool
 
 SIMULATED_AT_ONCE = 64
 
@@ -117,38 +117,22 @@ def _train(
     together.share_statistics(network)
     network.channels_last()
     average = MovingAverage(network, configuration.ema)
-    optimiser = torch.optim.AdamW(
-        network.parameters(),
-        lr=configuration.learning_rate,
-        betas=(configuration.beta1, configuration.beta2),
-        eps=configuration.epsilon,
-        weight_decay=configuration.weight_decay,
-        fused=where.type == "cuda",
-    )
+    optimiser = _optimiser(configuration, network, where)
     library = load_training_atoms(atoms, "train")
     measured = _experimental(configuration, segments)
     if measured:
         library = replace(library, digest=f"{library.digest}, segments {measured.digest}")
     progress = Progress(out, configuration, library, network, average, optimiser)
     progress.resume(where)
-
-    seed = configuration.seed
-    simulator = Simulator(library, configuration.segment, where, seed, configuration.simulation)
-    lanes, own = together.lanes(configuration.batch)
-    simulated = SegmentPool(
-        simulator, configuration.pool, configuration.fresh, SIMULATED_AT_ONCE, seed, lanes, own, progress.step
-    )
-    pool = measured.mixed_into(simulated, configuration.segment_share) if measured else simulated
+    pool = _pool(configuration, library, measured, where, together, progress.step)
     held_out = HeldOut(load_training_atoms(atoms, "val"), configuration, where) if together.first else None
-    compiled: Callable[[Tensor], Tensor] = torch.compile(network) if where.type == "cuda" else network
-    weights = torch.tensor(configuration.weights, device=where)
     log = Log(out / "log.tsv", progress.step) if together.first else None
-    parameters = sum(p.numel() for p in network.parameters())
     if together.first:
-        size = f"{parameters:,} parameters, {len(library.ids)} models"
+        size = f"{sum(p.numel() for p in network.parameters()):,} parameters, {len(library.ids)} models"
         print(f"{configuration.name}: {size}, step {progress.step}")
 
-    losses = progress.losses
+    compiled: Callable[[Tensor], Tensor] = torch.compile(network) if where.type == "cuda" else network
+    weights = torch.tensor(configuration.weights, device=where)
     began, saved = time.perf_counter() - progress.seconds, time.perf_counter()
     while progress.step < configuration.steps:
         rate = learning_rate(configuration, progress.step)
@@ -163,20 +147,14 @@ def _train(
             nn.utils.clip_grad_norm_(network.parameters(), configuration.clip)
         optimiser.step()
         average.update(network)
-        losses.append(loss.detach())
+        progress.losses.append(loss.detach())
         progress.step += 1
 
         last = progress.step == configuration.steps
         if progress.step % schedule.log_every == 0 or last:
             progress.seconds = time.perf_counter() - began
-            mean = float(together.mean(torch.stack(losses).mean()))
-            losses.clear()
-            if not math.isfinite(mean):
-                raise HaruspexError(
-                    f"The loss became {mean} by step {progress.step}; start again in another folder with a "
-                    f"lower learning rate, with --start-from {progress.weights_file} if it exists."
-                )
-            row = {"step": progress.step, "seconds": progress.seconds, "learning_rate": rate, "loss": mean}
+            row = {"step": progress.step, "seconds": progress.seconds, "learning_rate": rate}
+            row["loss"] = _mean_loss(progress, together)
             if held_out and (progress.step % schedule.validate_every == 0 or last):
                 row |= held_out.figures(average.network)
             if log:
@@ -187,6 +165,47 @@ def _train(
             progress.save(snapshot)
             saved = time.perf_counter()
     return progress.weights_file
+
+
+def _optimiser(
+    configuration: Configuration, network: nn.Module, where: torch.device
+) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        network.parameters(),
+        lr=configuration.learning_rate,
+        betas=(configuration.beta1, configuration.beta2),
+        eps=configuration.epsilon,
+        weight_decay=configuration.weight_decay,
+        fused=where.type == "cuda",
+    )
+
+
+def _pool(
+    configuration: Configuration,
+    library: TrainingAtoms,
+    measured: "ExperimentalSegments | None",
+    where: torch.device,
+    together: Processes,
+    step: int,
+) -> "SegmentPool | MixedPool":
+    """Make this process's part of the pool as it is after some steps."""
+    c, seed = configuration, configuration.seed
+    simulator = Simulator(library, c.segment, where, seed, c.simulation)
+    lanes, own = together.lanes(c.batch)
+    simulated = SegmentPool(simulator, c.pool, c.fresh, SIMULATED_AT_ONCE, seed, lanes, own, step)
+    return measured.mixed_into(simulated, c.segment_share) if measured else simulated
+
+
+def _mean_loss(progress: Progress, together: Processes) -> float:
+    """Mean loss of all processes since the last row of the log; training ends where it is no number."""
+    mean = float(together.mean(torch.stack(progress.losses).mean()))
+    progress.losses.clear()
+    if not math.isfinite(mean):
+        raise HaruspexError(
+            f"The loss became {mean} by step {progress.step}; start again in another folder with a "
+            f"lower learning rate, with --start-from {progress.weights_file} if it exists."
+        )
+    return mean
 
 
 def _experimental(configuration: Configuration, folder: Path | None) -> "ExperimentalSegments | None":
