@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from haruspex_infer.mapfile import PACKED, Map, read_map
+from haruspex_infer.mapfile import Map, read_map
 from haruspex_infer.mapheader import MODE_NAMES
 from haruspex_infer.normalise import INVERTED, Normaliser, is_inverted
 from haruspex_infer.readheader import stamped_byte_order
@@ -57,7 +57,7 @@ def check_map(path: Path, voxel_size: float | None = None) -> Check:
     offset, scale = Normaliser().measure(map_.density, map_.grid.voxel_size)
     mean, sigma = mean_and_sigma(map_.density)
     facts = {
-        "file": _file(path, map_),
+        "file": _file(map_),
         "size": f"{_times(map_.grid.shape)} voxels (x × y × z); " + _axes(map_),
         "voxel size": f"{_times(map_.grid.voxel_size, '.5g')} Å" + (" as given" if voxel_size else ""),
         "cell": _cell(map_),
@@ -72,15 +72,13 @@ def check_map(path: Path, voxel_size: float | None = None) -> Check:
     return Check(facts, tuple(notes))
 
 
-def _file(path: Path, map_: Map) -> str:
-    with path.open("rb") as stream:
-        packed = PACKED.get(stream.read(2), "")
+def _file(map_: Map) -> str:
     mode = int(map_.header.fields.mode)
     stamp = " ".join(f"{byte:02x}" for byte in bytes(map_.header.fields.machst))
     agrees = stamped_byte_order(map_.header.fields) == map_.header.byte_order
     order = _ORDERS[map_.header.byte_order]
     return (
-        f"{'packed, ' + packed if packed else 'plain'}; mode {mode}, {MODE_NAMES[mode]}; {order}, "
+        f"{'packed, ' + map_.packed if map_.packed else 'plain'}; mode {mode}, {MODE_NAMES[mode]}; {order}, "
         f"machine stamp {stamp}" + ("" if agrees else ", which does not say so")
     )
 

@@ -23,9 +23,9 @@ from haruspex_infer.slabs import slabs
 from haruspex_infer.volumefile import VolumeFile
 
 _MAP_ENDINGS = (".mrc", ".map", ".ccp4")
-PACKED = {b"\x1f\x8b": ".gz", b"BZ": ".bz2"}
-"""Ending of packed files by their first bytes."""
-_ENDINGS = (*PACKED.values(), *_MAP_ENDINGS)
+# ending of packed files by their first bytes
+_PACKED = {b"\x1f\x8b": ".gz", b"BZ": ".bz2"}
+_ENDINGS = (*_PACKED.values(), *_MAP_ENDINGS)
 _OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
 
 
@@ -48,6 +48,8 @@ class Map:
     misread : bool
         Whether other programs misread the file: the voxel size was given in place of its own, or its name
         does not tell what is in it.
+    packed : str
+        ``.gz`` or ``.bz2`` where the file is compressed.
     """
 
     density: NDArray[np.float32]
@@ -56,6 +58,7 @@ class Map:
     path: Path | None = None
     warnings: tuple[str, ...] = ()
     misread: bool = False
+    packed: str = ""
 
     @classmethod
     def from_array(
@@ -175,8 +178,9 @@ def read_map(path: str | os.PathLike[str], voxel_size: float | Triple | None = N
         data = data.astype(np.float32)
     _refuse_what_is_not_finite(data, str(path))
     density = header.to_zyx(data)
-    misread = given is not None or not _named_for(path, magic)
-    return Map(density, grid, header, path, tuple(warnings), misread)
+    packed = _PACKED.get(magic, "")
+    misread = given is not None or not _named_for(path, packed)
+    return Map(density, grid, header, path, tuple(warnings), misread, packed)
 
 
 def write_map_like(
@@ -254,9 +258,8 @@ def _read_header(stream: BinaryIO, name: str) -> tuple[MapHeader, list[str]]:
     return parse_header(raw, name)
 
 
-def _named_for(path: Path, magic: bytes) -> bool:
+def _named_for(path: Path, packed: str) -> bool:
     """Return whether a name ends as its content asks for: viewers go by the name."""
-    packed = PACKED.get(magic, "")
     name = path.name.lower()
     return name.endswith(packed) and name.removesuffix(packed).endswith(_MAP_ENDINGS)
 
