@@ -1,11 +1,13 @@
 """Voxels a second of the network alone, by runtime, number format and tile.
 
-    python benchmarks/network_only.py --device cpu --edges 64 96
-    python benchmarks/network_only.py --device cuda --edges 40 96 128 160
+    python benchmarks/network_only.py --device cpu --edges 48 --map MAP
+    python benchmarks/network_only.py --device cuda --edges 40 96 128
 
 Every row is one runtime on one tile, in the same run on the same input: medians of five, times of input and
-output included, the largest difference of a probability and the share of other labels against ONNX Runtime
-in float32 on the same device. PyTorch runs the weights that lie beside the network (NETWORK.pt).
+output included, the largest difference of a probability and the share of other labels (where there is
+density) against ONNX Runtime in float32 on the same device. The tile is the middle of a map, or noise. On a CPU
+graphs of `cpu_graphs.py` follow; 8-bit integers are scaled by four tiles beside the middle. PyTorch runs the
+weights that lie beside the network (NETWORK.pt).
 """
 
 import argparse
@@ -27,25 +29,59 @@ from haruspex_infer.engines import (
     gpu_trials,
     onnxruntime_engine,
 )
-from haruspex_infer.network import find_network
+from haruspex_infer.halves import read_metadata
+from haruspex_infer.mapfile import read_map
+from haruspex_infer.network import METADATA_KEY, find_network, parse_contract
+from haruspex_infer.plan import find_molecule
 from haruspex_infer.resources import available_cores
 
 Call = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-def runtimes(network: str, device: str, threads: int) -> Iterator[tuple[str, Callable[[], Call]]]:
-    """Yield the name of each runtime that is there, and what loads it."""
+def runtimes(
+    network: str, device: str, threads: int, beside: Callable[[], list[NDArray[np.float32]]]
+) -> Iterator[tuple[str, Callable[[], Call]]]:
+    """Yield the name of each runtime that is there, and what loads it; `beside` makes tiles to scale by."""
     path = find_network(network)
     model = path.read_bytes()
     if device == "cpu":
         yield "onnxruntime float32", lambda: _call(onnxruntime_engine(model, network, threads))
         for precision in ("f32", "bf16"):
             yield f"openvino {precision}", partial(_openvino, model, threads, precision)
+        yield from _other_graphs(model, network, threads, beside)
     else:
         for name, graph, extra, _ in reversed(gpu_trials(model)):
             yield name, partial(_cuda, name, graph, threads, extra)
     for kind in ("float32", "bfloat16") if device == "cpu" else ("float32", "float16"):
         yield f"pytorch {kind}", partial(_pytorch, path.with_suffix(".pt"), device, kind)
+
+
+def _other_graphs(
+    model: bytes, network: str, threads: int, beside: Callable[[], list[NDArray[np.float32]]]
+) -> Iterator[tuple[str, Callable[[], Call]]]:
+    def load(make: Callable[[], bytes], openvino: bool) -> Call:
+        return (
+            _openvino(make(), threads, "f32")
+            if openvino
+            else _call(onnxruntime_engine(make(), network, threads))
+        )
+
+    def in_sections() -> bytes:
+        from cpu_graphs import sliced
+
+        return sliced(model)
+
+    def in_integers() -> bytes:
+        from cpu_graphs import quantised
+
+        return quantised(model, beside())
+
+    for name, make in (("float32, 2D over sections", in_sections), ("8-bit integers", in_integers)):
+        for openvino in (False, True):
+            yield (
+                f"{'openvino' if openvino else 'onnxruntime'} {name}",
+                partial(load, make, openvino),
+            )
 
 
 def _call(engine: Engine) -> Call:
@@ -95,11 +131,19 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--edges", type=int, nargs="+", default=[64, 96])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--tile", type=Path, help=".npy of normalised density to cut tiles from")
+    parser.add_argument("--map", type=Path, help="map to cut tiles from")
     options = parser.parse_args()
+    source = normalised(options.map, options.network) if options.map else noise(max(options.edges) + 32)
+
+    def beside() -> list[NDArray[np.float32]]:
+        edge = min(options.edges)
+        return [
+            density(edge, source, shift) for shift in ((0, 0, 16), (0, 16, -16), (16, 0, 0), (-16, -16, 0))
+        ]
+
     rows = []
     reference: dict[int, NDArray[np.float32]] = {}
-    for name, load in runtimes(options.network, options.device, available_cores()):
+    for name, load in runtimes(options.network, options.device, available_cores(), beside):
         try:
             began = time.perf_counter()
             call = load()
@@ -108,7 +152,7 @@ def main() -> None:
             rows.append([name, "", "", "", "", "", " ".join(str(error).split())[:60]])
             continue
         for edge in options.edges:
-            tile = density(edge, options.tile)
+            tile = density(edge, source)
             try:
                 answer = call(tile)  # a first call prepares for a shape
                 worked: list[float] = []
@@ -142,16 +186,25 @@ def _timed(call: Call, tile: NDArray[np.float32], worked: list[float]) -> None:
     worked.append(time.process_time() - began)
 
 
-def density(edge: int, source: Path | None) -> NDArray[np.float32]:
-    """Return a tile of normalised density, shape (1, 1, edge, edge, edge)."""
-    if source is None:
-        values = np.random.default_rng(0).gamma(0.3, 1.0, (edge,) * 3).clip(0, 8)
-    else:
-        whole = np.load(source, mmap_mode="r", allow_pickle=False)
-        middle = [max(0, (n - edge) // 2) for n in whole.shape]
-        values = whole[tuple(slice(m, m + edge) for m in middle)]
-        values = np.pad(values, [(0, edge - n) for n in values.shape])
-    return np.ascontiguousarray(values, dtype=np.float32)[None, None]
+def noise(edge: int) -> NDArray[np.float32]:
+    """Return a cube of what looks like normalised density to a runtime: mostly small, never constant."""
+    return np.random.default_rng(0).gamma(0.3, 1.0, (edge,) * 3).clip(0, 8).astype(np.float32)
+
+
+def normalised(path: Path, network: str) -> NDArray[np.float32]:
+    """Return a map as the network wants it."""
+    model = find_network(network)
+    contract = parse_contract(read_metadata(model.read_bytes(), METADATA_KEY), network)
+    plan = find_molecule(read_map(path), None, contract)
+    return contract.normaliser.apply(plan.density, plan.offset, plan.scale)
+
+
+def density(edge: int, source: NDArray[np.float32], shift: tuple[int, int, int] = (0, 0, 0)) -> NDArray:
+    """Return a tile around the middle of a volume, or beside it, shape (1, 1, edge, edge, edge)."""
+    first = [max(0, (n - edge) // 2 + by) for n, by in zip(source.shape, shift, strict=True)]
+    values = source[tuple(slice(at, at + edge) for at in first)]
+    values = np.pad(values, [(0, edge - n) for n in values.shape])
+    return np.ascontiguousarray(values)[None, None]
 
 
 if __name__ == "__main__":
