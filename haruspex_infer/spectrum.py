@@ -81,7 +81,8 @@ def feature_size(frequency: NDArray[np.float64], power: NDArray[np.float64]) -> 
     gain : float
         By how much the correlation with the profile is higher there than at the true size.
     """
-    alike = [_correlation(at(frequency, power, size)) for size in SCALES]
+    shells = _shells(frequency, power)
+    alike = [_correlation(_placed(*shells, size)) for size in SCALES]
     best = int(np.argmax(alike))
     if alike[best] < _ALIKE:
         return math.nan, math.nan
@@ -93,16 +94,28 @@ def at(frequency: NDArray[np.float64], power: NDArray[np.float64], size: float =
 
     Not numbers where the map does not reach as far.
     """
+    return _placed(*_shells(frequency, power), size)
+
+
+def _shells(
+    frequency: NDArray[np.float64], power: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the logarithms of frequency and of amplitude, averaged in shells; none where nothing is held."""
     held = (frequency > 1 / _LONGEST) & (power > 0)
     if not held.any():
-        return np.full(len(PLACES), np.nan)
+        return np.empty(0), np.empty(0)
     logarithm = np.log(frequency[held])
     shell = np.floor(logarithm / _SHELL).astype(np.int64)
     shell -= shell.min()
     count = np.bincount(shell)
     filled = count > 0
     where = np.bincount(shell, logarithm)[filled] / count[filled]
-    mean = np.log(np.bincount(shell, power[held])[filled] / count[filled]) / 2
+    return where, np.log(np.bincount(shell, power[held])[filled] / count[filled]) / 2
+
+
+def _placed(where: NDArray[np.float64], mean: NDArray[np.float64], size: float) -> NDArray[np.float64]:
+    if not len(where):
+        return np.full(len(PLACES), np.nan)
     values = np.interp(PLACES - math.log(size), where, mean, left=np.nan, right=np.nan)
     line = np.stack([np.ones(len(PLACES)), np.exp(2 * PLACES)], axis=1)
     basis = np.linalg.qr(line)[0]
