@@ -5,9 +5,9 @@
 
 Every row is one runtime on one tile, in the same run on the same input: medians of five, times of input and
 output included, the largest difference of a probability and the share of other labels (where there is
-density) against ONNX Runtime in float32 on the same device. The tile is the middle of a map, or noise. On a CPU
-graphs of `cpu_graphs.py` follow; 8-bit integers are scaled by four tiles beside the middle. PyTorch runs the
-weights that lie beside the network (NETWORK.pt).
+density) against ONNX Runtime in float32 on the same device. The tile is the middle of a map, or noise. On a
+CPU graphs of `cpu_graphs.py` follow; 8-bit integers are scaled by four tiles beside the middle. PyTorch runs
+the weights that lie beside the network (NETWORK.pt).
 """
 
 import argparse

@@ -5,7 +5,8 @@
 For each map: the median run of the command as users start it (report off), its stages, then in the same run
 (a) the scheme of the 2019 program with the same weights: tiles of 40³ every 20 voxels over the whole box,
     all in memory at once, no solvent skipped, the central 20³ of each answer kept; where there are more tiles
-    than --sample says, so many are run and the time is scaled to all of them (marked ~),
+    than --sample says, so many are run and the time is scaled to all of them (marked ~); ratios of that to our
+    network's stage, and of the whole command with the one or the other,
 (b) PyTorch with the same weights on the same tiles as ours (with --pytorch),
 (c) the floor: bytes read and written at the rate measured here for files of that size, and the voxels of our
     tiles at the rate of the fastest tile measured here.
@@ -110,8 +111,8 @@ def measure(path: Path, options: argparse.Namespace, folder: Path) -> list[str]:
         f"{run.peak:.2f} ({run.peak / size:.1f} ×)",
         f"{run.summary['first_tile_seconds_after_start'] or 0:.1f}",
         f"{plan.tiles.voxels / 1e6:.1f}",
-        f"{'~' if scaled else ''}{old:.1f} ({old / run.wall:.0f} ×), "
-        f"CPU s {old_cpu:.0f} ({old_cpu / run.cpu:.0f} ×)",
+        f"{'~' if scaled else ''}{old:.1f} ({old / seconds['network']:.0f} ×, whole "
+        f"{(run.wall - seconds['network'] + old) / run.wall:.1f} ×), CPU s {old_cpu:.0f}",
         "" if pytorch is None else f"{pytorch:.2f} (ours {seconds['network']:.2f})",
         f"{floor:.1f} ({run.wall / floor:.1f} ×)",
         str(len(runs)),
