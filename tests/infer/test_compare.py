@@ -16,8 +16,9 @@ from haruspex_infer import Annotation, read_map
 from haruspex_infer.compare import ResidueReport
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.mapfile import Map, write_map_like
+from haruspex_infer.residues import ResidueTable
 from haruspex_infer.structure import from_gemmi, read_structure
-from haruspex_infer.verdicts import VERDICTS
+from haruspex_infer.verdicts import VERDICTS, neighbours, stretches, verdicts
 
 RESIDUES = 24
 
@@ -103,6 +104,30 @@ def test_one_residue_beside_an_element_is_its_fuzzy_end():
     report = annotated(structure, classes).compare(structure)
     assert report.verdict[[0, -1]].tolist() == ["border", "border"]
     assert report.stretches == ()
+
+
+def rows(chains, number, probability, sigma_level=2.0):
+    """A table of residues, one probability (4,) for each."""
+    names, probability = np.array(list(chains)), np.array(probability, np.float32)
+    blank, level = np.full(len(names), " "), np.full(len(names), sigma_level)
+    kind, number = np.ones(len(names), np.uint8), np.array(number, np.int32)
+    return ResidueTable(names, names, number, blank, kind, probability, probability.argmax(1), level)
+
+
+def test_neighbours_follow_each_other_in_their_chain():
+    # 5 and 5A; 7 is missing; B begins
+    table = rows("AAAAABB", [4, 5, 5, 6, 8, 9, 10], [[1, 0, 0, 0]] * 7)
+    assert neighbours(table).tolist() == [True, True, True, False, False, True]
+
+
+def test_evidence_is_the_difference_and_counts_by_half_against_coil():
+    strand, coil = [0.1, 0.2, 0.7, 0.0], [0.7, 0.2, 0.1, 0.0]
+    table = rows("AAAABBBB", [1, 2, 3, 4] * 2, [coil] * 4 + [strand] * 4)
+    modelled = np.ones(8, np.uint8)  # helix
+    first, second = stretches(table, modelled, verdicts(table, modelled))
+    assert (first.chain, first.seen, second.chain, second.seen) == ("B", "strand", "A", "other")
+    assert first.score == pytest.approx(4 * 0.5)
+    assert second.score == pytest.approx(4 * 0.5 / 2)
 
 
 def test_weak_density_and_residues_outside_are_not_called_wrong():

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import binary_dilation
 
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.normalise import Normaliser, half_sample_mode
+from haruspex_infer.normalise import Normaliser, half_sample_mode, is_inverted
 
 VOXEL = (1.1, 1.1, 1.1)
 
@@ -48,6 +49,27 @@ def test_solvent_is_zero_and_strong_density_one():
     normalised = Normaliser()(blob_map(noise=0.0), VOXEL)
     assert normalised[0, 0, 0] == 0
     assert 0.5 < np.percentile(normalised[normalised > 0], 90) < 1.5
+
+
+@pytest.mark.parametrize("voxel_size", [(1.1, 1.1, 1.1), (0.7, 1.0, 2.2)])
+def test_the_scale_is_that_of_the_formula(voxel_size):
+    """Networks were trained on this scale: any other formula would make all of them wrong a little."""
+    density = blob_map(noise=0.02)
+    normaliser = Normaliser(core_fraction=0.5, dilation=3.0, percentile=90.0)
+    offset, scale = normaliser.measure(density, voxel_size)
+    above = np.maximum(density.astype(np.float64) - offset, 0)
+    core = np.average(above, weights=above**3)
+    widths = [2 * round(3.0 / edge) + 1 for edge in voxel_size]
+    envelope = binary_dilation(above > 0.5 * core, np.ones(widths, bool))
+    assert scale == pytest.approx(np.percentile(above[envelope], 90), rel=1e-5)
+
+
+def test_an_inverted_map_is_one_whose_strong_density_lies_below():
+    density = np.full((16, 16, 16), 0.1, np.float32)  # more than half of it above solvent, but hardly
+    density[6:9, 6:9, 6:9] = -1
+    assert density.sum() > 0
+    assert is_inverted(density)
+    assert not is_inverted(-density)
 
 
 def test_a_heavy_atom_is_clipped():

@@ -82,6 +82,12 @@ def test_calibration_error():
     assert Tally().add(probabilities, truth).figures().calibration_error < 0.02
 
 
+def test_what_chance_alone_makes_of_a_perfect_calibration():
+    figures = Tally().add(certain(np.ones(400, int), 0.8), np.ones(400, int)).figures()
+    right = np.random.default_rng(2).binomial(400, 0.8, 20000)
+    assert figures.calibration_floor == pytest.approx(np.abs(right / 400 - 0.8).mean(), rel=0.03)
+
+
 def test_figures_without_a_case():
     figures = Tally().figures()
     assert math.isnan(figures.recall)
