@@ -6,8 +6,8 @@ Mutates maps (plain and packed), atomic models (PDB and mmCIF), the metadata of 
 led by the coverage of haruspex_infer (atheris, which is libFuzzer for Python). Whatever a file holds, it is
 read or refused with one sentence (`HaruspexError`). Anything else counts as a crash: another exception, a
 sentence of several lines, a signal from native code, more than 10 seconds, or more memory than 1.5 GB. The
-files to begin with are written here; ``--corpus`` adds the headers and beginnings of a folder of real maps
-and models.
+files to begin with are written here, or are the networks that ship, without their weights; ``--corpus`` adds
+the headers and beginnings of a folder of real maps and models.
 
 Prints a row for each target. Inputs that failed are kept in the folder ``--kept`` (fuzz-failures).
 """
@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 TARGETS = ("map", "structure", "contract", "network")
@@ -66,6 +67,10 @@ ATOM 2 C CA . ALA A 1 1 11.6 6.0 -5.1 1.0 20.0 1 A
 
 def seeds(target: str, pairs: Path | None) -> Iterator[bytes]:
     """Small files of every kind, and the beginnings of real ones."""
+    from haruspex_infer.network import METADATA_KEY, shipped_networks
+    from haruspex_infer.onnxfile import read_metadata
+
+    shipped = [path.read_bytes() for _, path in sorted(shipped_networks().items())]
     if target == "map":
         plain = _small_map("<"), _small_map(">")
         yield from plain
@@ -87,8 +92,10 @@ def seeds(target: str, pairs: Path | None) -> Iterator[bytes]:
                 yield text[:1500] + text[max(0, atoms - 2500) : atoms + 2500]
     elif target == "contract":
         yield json.dumps(_contract()).encode()
+        yield from ((read_metadata(network, METADATA_KEY) or "").encode() for network in shipped)
     else:
         yield _small_network()
+        yield from map(_without_weights, shipped)
 
 
 def _small_map(order: str) -> bytes:
@@ -131,12 +138,26 @@ def _small_network() -> bytes:
     return model.SerializeToString()
 
 
+def _without_weights(network: bytes) -> bytes:
+    import onnx
+
+    model = onnx.load_from_string(network)
+    for tensor in model.graph.initializer:
+        if len(tensor.raw_data) > 64:
+            tensor.ClearField("raw_data")
+            tensor.dims[0] = 0
+    model.graph.ClearField("value_info")
+    return model.SerializeToString()
+
+
 def reader(target: str, folder: Path) -> Callable[[bytes], None]:
     """Return what reads one input."""
     from haruspex_infer.backbone import modelled_classes
     from haruspex_infer.errors import HaruspexError
+    from haruspex_infer.halves import halved
     from haruspex_infer.mapcheck import check_map
     from haruspex_infer.network import parse_contract
+    from haruspex_infer.onnxfile import read_network
     from haruspex_infer.session import Session
     from haruspex_infer.structure import read_structure
 
@@ -152,6 +173,8 @@ def reader(target: str, folder: Path) -> Callable[[bytes], None]:
         elif target == "structure":
             modelled_classes(read_structure(path))
         else:
+            with suppress(ValueError):  # for a GPU; what cannot be halved is taken as it is
+                halved(read_network(path))
             session = Session(path, "cpu")
             parse_contract(session.metadata, "input")
 
@@ -186,7 +209,7 @@ def run(target: str, limit: list[str], seconds: float, options: argparse.Namespa
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 1:
             flags = [f"-max_total_time={int(left)}", f"-timeout={SECONDS_EACH}", f"-rss_limit_mb={MEGABYTES}"]
-            flags += [f"-artifact_prefix={options.kept}/{target}-", "-print_final_stats=1", "-max_len=6000"]
+            flags += [f"-artifact_prefix={options.kept}/{target}-", "-print_final_stats=1", "-max_len=20000"]
             done = subprocess.run(
                 [sys.executable, __file__, "--worker", target, *flags, *limit, corpus],
                 capture_output=True,

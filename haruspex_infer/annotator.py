@@ -12,11 +12,10 @@ from haruspex_infer.annotation import Annotation
 from haruspex_infer.devices import gpu_numbers
 from haruspex_infer.field import FieldOnGrid
 from haruspex_infer.grid import Triple
-from haruspex_infer.halves import read_metadata
 from haruspex_infer.inputs import MapLike, as_map, as_mask, refuse_another_shape
 from haruspex_infer.mapfile import Map
 from haruspex_infer.network import DEFAULT_NETWORK, METADATA_KEY, digest_of, find_network, parse_contract
-from haruspex_infer.onnxfile import read_network
+from haruspex_infer.onnxfile import read_metadata, read_network
 from haruspex_infer.outside import look
 from haruspex_infer.plan import Plan, find_molecule, with_smaller_tiles, with_tiles
 from haruspex_infer.session import OutOfMemoryError, Session

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from haruspex_infer.devices import free_gpu_memory, gpu_count, has_driver
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.halves import CannotHalveError, halved
+from haruspex_infer.halves import halved
 
 _CUDA = "CUDAExecutionProvider"
 _CPU = "CPUExecutionProvider"
@@ -210,7 +210,7 @@ def gpu_trials(model: bytes) -> list[tuple[str, bytes, dict[str, str], int]]:
     """Return what to try on a GPU, the fastest first: name, graph, settings, bytes for a voxel of a tile."""
     # without TF32, ONNX Runtime keeps cuDNN from tensor cores altogether, in float16 as well
     trials = [("onnxruntime float32", model, {"use_tf32": "0"}, 1600)]
-    with contextlib.suppress(CannotHalveError, ValueError):
+    with contextlib.suppress(ValueError):
         half = halved(model)
         trials.insert(0, ("onnxruntime float16", half, {}, 1000))
         trials.insert(0, ("onnxruntime float16 channels-last", half, {"prefer_nhwc": "1"}, 1000))

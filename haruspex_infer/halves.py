@@ -1,18 +1,14 @@
-"""Rewrites a network to compute in float16, and reads its metadata, without a runtime or the onnx package.
+"""Rewrites a network to compute in float16, without a runtime or the onnx package."""
 
-An ONNX file is a protocol buffer: a list of (field number, value), where values may be such lists again. The
-numbers below are those of onnx.proto, which never change.
-"""
-
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_MODEL_GRAPH, _MODEL_METADATA = 7, 14
-_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_OUTPUT, _GRAPH_VALUE_INFO = 1, 5, 12, 13
-_NODE_INPUT, _NODE_OUTPUT, _NODE_TYPE, _NODE_ATTRIBUTE = 1, 2, 4, 5
+from haruspex_infer.onnxfile import GRAPH_NODE, GRAPH_TENSOR, MODEL_GRAPH, NODE_ATTRIBUTE
+from haruspex_infer.wire import Field, bytes_field, fields, number_field
+
+_GRAPH_OUTPUT, _GRAPH_VALUE_INFO, _VALUE_NAME = 12, 13, 1
+_NODE_INPUT, _NODE_OUTPUT, _NODE_TYPE = 1, 2, 4
 _TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_NAME, _TENSOR_RAW = 2, 4, 8, 9
 _ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_KIND, _KIND_INT = 1, 3, 20, 2
 _FLOAT, _FLOAT16 = 1, 10
@@ -23,10 +19,8 @@ _HALVED = {
     *("Identity", "LeakyRelu", "Mul", "Pad", "Sigmoid", "Slice"),
 }
 
-Field = tuple[int, int, int | bytes]
 
-
-class CannotHalveError(Exception):
+class CannotHalveError(ValueError):
     """The network holds something that this module does not know how to halve."""
 
 
@@ -35,25 +29,12 @@ class _Node:
     inputs: list[str]
     outputs: list[str]
     type: str
-    rest: list[Field]
+    rest: list[bytes | memoryview]
 
     def encoded(self) -> bytes:
         texts = [(_NODE_INPUT, name) for name in self.inputs] + [(_NODE_OUTPUT, n) for n in self.outputs]
-        fields: list[Field] = [(number, _BYTES, text.encode()) for number, text in texts]
-        return _encode([*fields, (_NODE_TYPE, _BYTES, self.type.encode()), *self.rest])
-
-
-def read_metadata(model: bytes, key: str) -> str | None:
-    """Return an entry of an ONNX file's metadata, or None where it has none of that key."""
-    try:
-        for number, _, value in _decode(model):
-            if number == _MODEL_METADATA and isinstance(value, bytes):
-                entry = {n: v for n, _, v in _decode(value)}
-                if entry.get(1) == key.encode() and isinstance(text := entry.get(2), bytes):
-                    return text.decode()
-    except (IndexError, ValueError):  # no protocol buffer: the runtime will say so
-        return None
-    return None
+        named = [bytes_field(number, text.encode()) for number, text in [*texts, (_NODE_TYPE, self.type)]]
+        return bytes_field(GRAPH_NODE, b"".join([*named, *self.rest]))
 
 
 def halved(model: bytes) -> bytes:
@@ -64,26 +45,30 @@ def halved(model: bytes) -> bytes:
 
     Raises
     ------
-    CannotHalveError
-        If there is an operation whose types are not known here.
+    ValueError
+        `CannotHalveError` if there is an operation whose types are not known here; another if something is
+        missing or not as it should be.
     """
-    fields = _decode(model)
-    graph = _decode(_only(fields, _MODEL_GRAPH))
-    initializers = [_decode(_bytes(value)) for number, _, value in graph if number == _GRAPH_INITIALIZER]
-    stored = {_text(tensor, _TENSOR_NAME): _int(tensor, _TENSOR_TYPE) for tensor in initializers}
-    outputs = [_decode(_bytes(value)) for number, _, value in graph if number == _GRAPH_OUTPUT]
-    (output,) = (_text(entry, 1) for entry in outputs)
-    nodes = [_node(_bytes(value)) for number, _, value in graph if number == _GRAPH_NODE]
+    whole = list(fields(model))
+    graph = list(fields(_only(whole, MODEL_GRAPH).content))
+    tensors = [list(fields(field.content)) for field in graph if field.number == GRAPH_TENSOR]
+    stored = {_only(tensor, _TENSOR_NAME).text: _only(tensor, _TENSOR_TYPE).value for tensor in tensors}
+    (output,) = (
+        _only(list(fields(field.content)), _VALUE_NAME).text
+        for field in graph
+        if field.number == _GRAPH_OUTPUT
+    )
+    nodes = [_node(field.content) for field in graph if field.number == GRAPH_NODE]
 
     renamed = {"density": "density_half"}
     half = {"density_half", *(name for name, kind in stored.items() if kind in (_FLOAT, _FLOAT16))}
     kept: list[_Node] = [_cast("density", "density_half", _FLOAT16)]
     for node in nodes:
-        if node.type == "Cast" and stored.get(node.inputs[0]) == _FLOAT16:
-            renamed[node.outputs[0]] = node.inputs[0]
+        if node.type == "Cast" and len(node.inputs) == 1 and stored.get(node.inputs[0]) == _FLOAT16:
+            renamed.update(dict.fromkeys(node.outputs, node.inputs[0]))
             continue
         node.inputs = [renamed.get(name, name) for name in node.inputs]
-        if node.type == "Softmax" and node.outputs == [output]:
+        if node.type == "Softmax" and node.outputs == [output] and len(node.inputs) == 1:
             kept.append(_cast(node.inputs[0], "logits_full", _FLOAT))
             node.inputs = ["logits_full"]
         elif output in node.outputs:
@@ -93,120 +78,48 @@ def halved(model: bytes) -> bytes:
         elif node.type != "Shape" and half.intersection(node.inputs):
             raise CannotHalveError(f"operation {node.type}")
         kept.append(node)  # what has no density among its inputs computes with shapes, in whole numbers
-    rest = [f for f in graph if f[0] not in (_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_VALUE_INFO)]
-    new = [(_GRAPH_NODE, _BYTES, node.encoded()) for node in kept]
-    new += [(_GRAPH_INITIALIZER, _BYTES, _encode(_half_tensor(tensor))) for tensor in initializers]
-    encoded = _encode([*new, *rest])
-    return _encode([(n, w, encoded if n == _MODEL_GRAPH else value) for n, w, value in fields])
+    new = [node.encoded() for node in kept] + [bytes_field(GRAPH_TENSOR, _half(tensor)) for tensor in tensors]
+    made = bytes_field(
+        MODEL_GRAPH, b"".join(new) + _without(graph, GRAPH_NODE, GRAPH_TENSOR, _GRAPH_VALUE_INFO)
+    )
+    return b"".join(made if field.number == MODEL_GRAPH else field.raw for field in whole)
 
 
-def _node(data: bytes) -> _Node:
-    fields = _decode(data)
-    named: dict[int, list[str]] = {_NODE_INPUT: [], _NODE_OUTPUT: []}
-    for number, _, value in fields:
-        if number in named:
-            named[number].append(_bytes(value).decode())
-    rest = [field for field in fields if field[0] not in (_NODE_INPUT, _NODE_OUTPUT, _NODE_TYPE)]
-    return _Node(named[_NODE_INPUT], named[_NODE_OUTPUT], _text(fields, _NODE_TYPE), rest)
+def _node(message: memoryview) -> _Node:
+    named: dict[int, list[str]] = {_NODE_INPUT: [], _NODE_OUTPUT: [], _NODE_TYPE: []}
+    rest: list[bytes | memoryview] = []
+    for field in fields(message):
+        if field.number in named:
+            named[field.number].append(field.text)
+        else:
+            rest.append(field.raw)
+    (kind,) = named[_NODE_TYPE]
+    return _Node(named[_NODE_INPUT], named[_NODE_OUTPUT], kind, rest)
 
 
 def _cast(source: str, target: str, kind: int) -> _Node:
-    to = _encode(
-        [
-            (_ATTRIBUTE_NAME, _BYTES, b"to"),
-            (_ATTRIBUTE_INT, _VARINT, kind),
-            (_ATTRIBUTE_KIND, _VARINT, _KIND_INT),
-        ]
-    )
-    return _Node([source], [target], "Cast", [(_NODE_ATTRIBUTE, _BYTES, to)])
+    to = bytes_field(_ATTRIBUTE_NAME, b"to") + number_field(_ATTRIBUTE_INT, kind)
+    to += number_field(_ATTRIBUTE_KIND, _KIND_INT)
+    return _Node([source], [target], "Cast", [bytes_field(NODE_ATTRIBUTE, to)])
 
 
-def _half_tensor(tensor: list[Field]) -> list[Field]:
-    if _int(tensor, _TENSOR_TYPE) != _FLOAT:
-        return tensor
-    values = b"".join(_bytes(v) for n, _, v in tensor if n in (_TENSOR_FLOATS, _TENSOR_RAW))
-    half = np.frombuffer(values, "<f4").astype("<f2").tobytes()
-    rest = [f for f in tensor if f[0] not in (_TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_RAW)]
-    return [*rest, (_TENSOR_TYPE, _VARINT, _FLOAT16), (_TENSOR_RAW, _BYTES, half)]
+def _half(tensor: list[Field]) -> bytes:
+    """Return a tensor with its numbers as float16, if they are float32."""
+    if _only(tensor, _TENSOR_TYPE).value != _FLOAT:
+        return _without(tensor)
+    values = b"".join(field.content for field in tensor if field.number in (_TENSOR_FLOATS, _TENSOR_RAW))
+    with np.errstate(over="ignore"):
+        numbers = np.frombuffer(values, "<f4").astype("<f2")
+    if not np.isfinite(numbers).all():
+        raise CannotHalveError("weights that float16 cannot hold")
+    rest = _without(tensor, _TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_RAW)
+    return rest + number_field(_TENSOR_TYPE, _FLOAT16) + bytes_field(_TENSOR_RAW, numbers.tobytes())
 
 
-def _only(fields: list[Field], number: int) -> bytes:
-    (value,) = (value for n, _, value in fields if n == number)
-    return _bytes(value)
+def _only(message: list[Field], number: int) -> Field:
+    (field,) = (field for field in message if field.number == number)
+    return field
 
 
-def _text(fields: list[Field], number: int) -> str:
-    return _only(fields, number).decode()
-
-
-def _int(fields: list[Field], number: int) -> int:
-    (value,) = (value for n, _, value in fields if n == number)
-    if isinstance(value, bytes):
-        raise ValueError(f"field {number} is no number")
-    return value
-
-
-def _bytes(value: int | bytes) -> bytes:
-    if not isinstance(value, bytes):
-        raise ValueError("a number where a message should be")
-    return value
-
-
-def _decode(data: bytes) -> list[Field]:
-    return list(_walk(data))
-
-
-def _walk(data: bytes) -> Iterator[Field]:
-    place = 0
-    while place < len(data):
-        tag, place = _read_varint(data, place)
-        number, wire = tag >> 3, tag & 7
-        if wire == _VARINT:
-            value, place = _read_varint(data, place)
-            yield number, wire, value
-            continue
-        if wire == _BYTES:
-            length, place = _read_varint(data, place)
-        elif wire in (_FIXED32, _FIXED64):
-            length = 4 if wire == _FIXED32 else 8
-        else:
-            raise ValueError(f"wire type {wire}")
-        if place + length > len(data):
-            raise ValueError("the message ends too early")
-        yield number, wire, data[place : place + length]
-        place += length
-
-
-def _encode(fields: list[Field]) -> bytes:
-    parts = []
-    for number, wire, value in fields:
-        parts.append(_varint(number << 3 | wire))
-        if isinstance(value, int):
-            parts.append(_varint(value))
-        else:
-            if wire == _BYTES:
-                parts.append(_varint(len(value)))
-            parts.append(value)
-    return b"".join(parts)
-
-
-def _read_varint(data: bytes, place: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[place]
-        place += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, place
-        shift += 7
-        if shift > 63:
-            raise ValueError("no number ends here")
-
-
-def _varint(value: int) -> bytes:
-    parts = bytearray()
-    while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
-        value >>= 7
-    parts.append(value)
-    return bytes(parts)
+def _without(message: list[Field], *numbers: int) -> bytes:
+    return b"".join(field.raw for field in message if field.number not in numbers)

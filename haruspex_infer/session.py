@@ -10,9 +10,8 @@ from haruspex_infer.classes import CLASSES
 from haruspex_infer.devices import gpu_numbers
 from haruspex_infer.engines import Engine, cpu_engine, cuda_engine, first_line
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.halves import read_metadata
 from haruspex_infer.network import METADATA_KEY
-from haruspex_infer.onnxfile import read_network
+from haruspex_infer.onnxfile import read_metadata, read_network
 from haruspex_infer.resources import available_cores, free_memory
 
 # What the runtimes say when memory is short: ONNX Runtime's arena (in two ways), C++, CUDA, cuDNN and cuBLAS

@@ -10,8 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from toys import metadata, pointwise_network
 
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.network import shipped_networks
-from haruspex_infer.onnxfile import SEAL, read_network, seal
+from haruspex_infer.network import METADATA_KEY, shipped_networks
+from haruspex_infer.onnxfile import SEAL, read_metadata, read_network, seal
 from haruspex_infer.session import Session
 
 
@@ -51,6 +51,16 @@ def test_a_seal_is_renewed_not_added(tmp_path):
     assert seal(model.SerializeToString()) != b""
     (tmp_path / "again.onnx").write_bytes(seal(model.SerializeToString()))
     read_network(tmp_path / "again.onnx")
+
+
+def test_metadata_are_read_without_a_runtime(toy):
+    assert json.loads(read_metadata(toy.read_bytes(), METADATA_KEY)) == metadata()
+    assert read_metadata(toy.read_bytes(), "another") is None
+
+
+@pytest.mark.parametrize("data", [b"", b"not a network", b"\x08", b"\xff" * 40, b"\x72\x02\x0a\x05"])
+def test_what_is_no_network_has_no_metadata(data):
+    assert read_metadata(data, METADATA_KEY) is None
 
 
 def external_data(model):
