@@ -15,7 +15,7 @@ from typing import Any
 from haruspex_infer import __version__
 from haruspex_infer.annotator import Annotator
 from haruspex_infer.devices import gpu_numbers
-from haruspex_infer.errors import HaruspexError
+from haruspex_infer.errors import DeviceLostError, HaruspexError
 from haruspex_infer.job import Settings, annotate_map, finished, read_summary
 from haruspex_infer.maptable import ANNOTATED, BEFORE, FAILED, Row, write_table
 from haruspex_infer.network import digest_of, find_network, shipped_networks
@@ -177,6 +177,8 @@ def _annotate(task: Task) -> Done:
         said: list[str] = []
         try:
             result = annotate_map(annotator, task.path, task.folder, settings, said.append)
+        except DeviceLostError as error:
+            raise UnfitError(f"{error} ({where})") from error
         except HaruspexError as error:
             if annotator.failed:  # the device was lost on the way: the next map asks for it anew
                 _loaded.cache_clear()

@@ -33,7 +33,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from haruspex_infer import __version__
 from haruspex_infer.ending import WRONG_INPUT, run
-from haruspex_infer.errors import HaruspexError
+from haruspex_infer.errors import DeviceLostError, HaruspexError
 from haruspex_infer.network import DEFAULT_NETWORK
 
 if TYPE_CHECKING:
@@ -185,6 +185,8 @@ def annotate_maps(
             else:
                 _annotate_one(chosen[0], output, settings, quiet)
                 failed = False
+    except DeviceLostError:  # such a process ends in a way of its own
+        raise
     except HaruspexError as error:
         _complain(str(error))
         failed = True

@@ -1,12 +1,13 @@
 """How the commands end: with an exit code that says why, and nothing half-written behind them."""
 
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from haruspex_infer.errors import HaruspexError
+from haruspex_infer.errors import DeviceLostError, HaruspexError
 
 WRONG_INPUT = 2
 _CODES: dict[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -40,10 +41,18 @@ def run(command: Callable[[], object], program: str) -> None:
         # native code that is being loaded turns what a handler raises into errors of its own
         if asked:
             _end("interrupted" if asked[0] == signal.SIGINT else "terminated", _CODES[asked[0]], program)
+        if isinstance(fault, DeviceLostError):
+            print(f"{program}: error: {fault}", file=sys.stderr)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(WRONG_INPUT)
         if isinstance(fault, HaruspexError):
             _end(f"error: {fault}", WRONG_INPUT, program)
         if isinstance(fault, MemoryError):
             _end("error: memory is used up; take a machine with more.", WRONG_INPUT, program)
+        if isinstance(fault, OSError):  # a disk that is full or gone, wherever that showed
+            where = f"{fault.filename}: " if fault.filename else ""
+            _end(f"error: {HaruspexError(f'{where}{fault.strerror or fault}.')}", WRONG_INPUT, program)
         raise
 
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from haruspex_infer.devicefaults import first_line, says_gpu_lost
 from haruspex_infer.devices import free_gpu_memory, gpu_count, has_driver
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.halves import halved
@@ -73,7 +74,9 @@ class OnnxRuntimeEngine:
         if out is not None and self._binds:
             try:
                 return self._run_bound(tiles, out)
-            except Exception:  # the plain call works where binding does not, or says what is wrong
+            except Exception as error:  # the plain call works where binding does not, or says what is wrong
+                if says_gpu_lost(error):
+                    raise
                 self._binds = False
         answer = self._session.run(["probabilities"], {"density": tiles})[0]
         if out is None:
@@ -215,13 +218,6 @@ def gpu_trials(model: bytes) -> list[tuple[str, bytes, dict[str, str], int]]:
         trials.insert(0, ("onnxruntime float16", half, {}, 1000))
         trials.insert(0, ("onnxruntime float16 channels-last", half, {"prefer_nhwc": "1"}, 1000))
     return trials
-
-
-def first_line(error: Exception) -> str:
-    """Return an error's message in one line, or the failure of CUDA that it tells of."""
-    text = " ".join(str(error).split())
-    found = re.search(r"CUDA failure \d+: [^;]*", text)
-    return (found[0] if found else text)[:200].strip()
 
 
 def _find_edge(engine: OnnxRuntimeEngine, memory: float) -> bool:

@@ -18,3 +18,17 @@ class HaruspexError(Exception):
     def __init__(self, sentence: str) -> None:
         line = " ".join(sentence.split())[:_LONGEST]
         super().__init__("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line))
+
+
+class CannotWriteError(HaruspexError):
+    """A result has no place: the disk is full, or the folder cannot be written to.
+
+    The surroundings are at fault and not the input, so that no other input would fare better.
+    """
+
+
+class DeviceLostError(HaruspexError):
+    """A GPU failed and will not come back to this process, nor may it end as others do.
+
+    CUDA's libraries abort a process that tidies up after such a failure.
+    """

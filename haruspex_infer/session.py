@@ -1,25 +1,19 @@
 """A network on a device: says truly on which, and what it has room for."""
 
-import re
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from haruspex_infer.classes import CLASSES
+from haruspex_infer.devicefaults import first_line, says_gpu_lost, says_no_memory
 from haruspex_infer.devices import gpu_numbers
-from haruspex_infer.engines import Engine, cpu_engine, cuda_engine, first_line
-from haruspex_infer.errors import HaruspexError
+from haruspex_infer.engines import Engine, cpu_engine, cuda_engine
+from haruspex_infer.errors import DeviceLostError, HaruspexError
 from haruspex_infer.network import METADATA_KEY
 from haruspex_infer.onnxfile import read_metadata, read_network
 from haruspex_infer.resources import available_cores, free_memory
 
-# What the runtimes say when memory is short: ONNX Runtime's arena (in two ways), C++, CUDA, cuDNN and cuBLAS
-_NO_MEMORY = re.compile(
-    r"Failed to allocate memory|Available memory of \d+ is smaller than requested|bad_alloc|bad allocation"
-    r"|out of memory|ALLOC_FAILED|not enough memory",
-    re.IGNORECASE,
-)
 # a CPU computes tiles of this much memory about as fast as larger ones
 _CPU_BYTES = 1_000_000_000
 _LEAST_VOXELS = 32**3
@@ -128,6 +122,8 @@ class Session:
         ------
         OutOfMemoryError
             If the device has no memory for tiles of this size.
+        DeviceLostError
+            If a GPU fails for another reason.
         HaruspexError
             If the device fails for another reason.
         """
@@ -140,12 +136,12 @@ class Session:
                 raise OutOfMemoryError(
                     f"The network ran out of memory on {self.device} ({text}); {advice}."
                 ) from error
+            if self.device != "cpu" and says_gpu_lost(error):
+                raise DeviceLostError(
+                    f"The GPU failed ({self.device}, {text}): see with nvidia-smi whether it is still there, "
+                    "and start again, on another with --device cuda:N or on the CPU with --device cpu."
+                ) from error
             raise HaruspexError(f"The network failed on {self.device} ({text}).") from error
-
-
-def says_no_memory(error: Exception) -> bool:
-    """Return whether a runtime failed for lack of memory."""
-    return isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)) is not None
 
 
 def _check_shape(engine: Engine, path: Path) -> None:

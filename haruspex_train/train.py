@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from haruspex_infer.errors import HaruspexError
+from haruspex_infer.devicefaults import first_line, says_gpu_lost, says_no_memory
+from haruspex_infer.errors import DeviceLostError, HaruspexError
 from haruspex_infer.files import prepare_folder, sole_use
 from haruspex_train.configuration import Configuration
 from haruspex_train.library import TrainingAtoms, load_training_atoms
@@ -83,17 +84,36 @@ def train(
     Raises
     ------
     HaruspexError
-        If the device is absent, the folder cannot be written to, is in use or holds a run of another
-        configuration, the weights to start from do not fit, or the loss is no longer a number.
+        If the device is absent, fails or runs out of memory, the folder cannot be written to, is in use or
+        holds a run of another configuration, the weights to start from do not fit, or the loss is no longer a
+        number.
     """
     where = training_device(device_name(device))
     if where.type == "cuda":
         torch.cuda.set_device(where)
     prepare_folder(out)
     with processes(where) as together, sole_use(out) if together.first else nullcontext():
-        return _train(
-            configuration, atoms, out, where, together, start_from, schedule or Schedule(), segments
-        )
+        try:
+            return _train(
+                configuration, atoms, out, where, together, start_from, schedule or Schedule(), segments
+            )
+        except RuntimeError as fault:
+            _refuse_failing_device(fault, where)
+            raise
+
+
+def _refuse_failing_device(fault: RuntimeError, where: torch.device) -> None:
+    """Tell of a device that is full or lost; what else goes wrong is left alone."""
+    again = "then give the same command again: it goes on from the last checkpoint"
+    if says_no_memory(fault):
+        raise HaruspexError(
+            f"Memory is used up on {where} ({first_line(fault)}): free it, {again}."
+        ) from fault
+    if says_gpu_lost(fault):
+        raise DeviceLostError(
+            f"The GPU failed ({where}, {first_line(fault)}): see with nvidia-smi whether it is still there, "
+            f"{again}."
+        ) from fault
 
 
 def _train(

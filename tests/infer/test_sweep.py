@@ -8,9 +8,10 @@ import pytest
 from toys import lump
 
 from haruspex_infer.annotator import Annotator
+from haruspex_infer.devicefaults import says_no_memory
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.mapfile import Map
-from haruspex_infer.session import OutOfMemoryError, Session, says_no_memory
+from haruspex_infer.session import OutOfMemoryError, Session
 from haruspex_infer.sweep import Sweep
 
 # as ONNX Runtime says it on a GPU

@@ -10,11 +10,11 @@ import pytest
 import torch
 from test_train import TINY, rows, stop_at
 
-from haruspex_infer.errors import HaruspexError
+from haruspex_infer.errors import DeviceLostError, HaruspexError
 from haruspex_infer.files import sole_use
 from haruspex_train.chance import seed_of
 from haruspex_train.progress import Log, Progress
-from haruspex_train.train import Schedule, train
+from haruspex_train.train import Schedule, loss_of, train
 
 pytestmark = pytest.mark.usefixtures("few_held_out_crops")
 
@@ -133,3 +133,39 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path, training_file):
     torch.save({"step": 3}, tmp_path / "checkpoint.pt")
     with pytest.raises(HaruspexError, match="is of another version of this program"):
         train(TINY, training_file, tmp_path, "cpu")
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "said"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total …"),
+            HaruspexError,
+            r"Memory is used up on cpu \(CUDA out of memory. Tried to allocate 2.00 GiB\): free it",
+        ),
+        (
+            torch.AcceleratorError("CUDA error: unspecified launch failure\nCUDA kernel errors might be …"),
+            DeviceLostError,
+            r"The GPU failed \(cpu, CUDA error: unspecified launch failure\): .* from the last checkpoint",
+        ),
+        (RuntimeError("shapes cannot be multiplied"), RuntimeError, "shapes cannot be multiplied"),
+    ],
+)
+def test_a_device_that_fails_is_told_and_the_run_goes_on_later(
+    training_file, tmp_path, few_held_out_crops, monkeypatch, fault, kind, said
+):
+    real, calls = loss_of, []
+
+    def failing(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise fault
+        return real(*arguments)
+
+    every_step = Schedule(log_every=1, validate_every=100, checkpoint_minutes=0)
+    monkeypatch.setattr("haruspex_train.train.loss_of", failing)
+    with pytest.raises(kind, match=said):
+        train(TINY, training_file, tmp_path / "run", "cpu", None, every_step)
+    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 2
+    train(TINY, training_file, tmp_path / "run", "cpu", None, every_step)
+    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == TINY.steps
