@@ -1,13 +1,14 @@
 """Writing files so that a reader never meets half of one."""
 
+import glob
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from haruspex_infer.errors import HaruspexError
+from haruspex_infer.errors import CannotWriteError, HaruspexError
 
 try:
     import fcntl
@@ -23,22 +24,26 @@ def written_whole(path: Path) -> Iterator[BinaryIO]:
     ----------
     path : Path
         Final name. The data go to a hidden file beside it, which is renamed at the end and removed if
-        anything goes wrong.
+        anything goes wrong. What a run left there that was killed while it wrote the same file is removed.
 
     Raises
     ------
-    HaruspexError
+    CannotWriteError
         If the file cannot be written.
     """
-    temporary = unfinished(path)
+    # a name that no other process uses, on this machine or another
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}.part")
     try:
-        with temporary.open("wb") as stream:
-            yield stream
-        temporary.replace(path)
+        _remove_abandoned(path.parent.glob(f".{glob.escape(path.name)}.[0-9]*.part"))
+        with _in_use(temporary):
+            with temporary.open("wb") as stream:
+                yield stream
+            temporary.replace(path)
     except OSError as error:
-        raise HaruspexError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise CannotWriteError(f"{path} cannot be written: {error.strerror or error}.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder is gone, or cannot be written to any more
+            temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -46,16 +51,46 @@ def write_text(path: Path, text: str) -> None:
 
     Raises
     ------
-    HaruspexError
+    CannotWriteError
         If the file cannot be written.
     """
     with written_whole(path) as stream:
         stream.write(text.encode())
 
 
-def unfinished(path: Path) -> Path:
-    """Return a hidden name beside a file that no other process uses, on this machine or another."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}.part")
+@contextmanager
+def _in_use(path: Path) -> Iterator[None]:
+    """Show other runs, where there are locks, that a file is being written."""
+    if fcntl is None:
+        yield
+        return
+    while True:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            break  # this file system has no locks
+        if os.fstat(handle).st_nlink:
+            break
+        os.close(handle)  # another run took it for abandoned before it was locked
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove_abandoned(hidden: Iterable[Path]) -> None:
+    """Remove hidden files that no run is writing."""
+    if fcntl is None:
+        return
+    for path in hidden:
+        with suppress(OSError):  # it is being written, or gone, or this file system has no locks
+            handle = os.open(path, os.O_WRONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            finally:
+                os.close(handle)
 
 
 def prepare_folder(folder: Path) -> None:
@@ -63,7 +98,7 @@ def prepare_folder(folder: Path) -> None:
 
     Raises
     ------
-    HaruspexError
+    CannotWriteError
         If the folder cannot be made or written to.
     """
     probe = folder / f".haruspex.{os.getpid()}.part"
@@ -72,7 +107,7 @@ def prepare_folder(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise HaruspexError(
+        raise CannotWriteError(
             f"The output folder {folder} cannot be written to ({error.strerror or error}); "
             "choose another with -o."
         ) from error
@@ -103,9 +138,7 @@ def sole_use(folder: Path) -> Iterator[None]:
     except OSError:
         pass  # this file system has no locks
     else:
-        # what runs left that were killed while they wrote
-        for left in folder.glob(".*.[0-9]*.part"):
-            left.unlink(missing_ok=True)
+        _remove_abandoned(folder.glob(".*.[0-9]*.part"))
     try:
         yield
     finally:

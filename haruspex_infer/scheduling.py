@@ -19,7 +19,7 @@ from multiprocessing.connection import wait as wait_for
 from threading import Thread
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
-from haruspex_infer.errors import HaruspexError
+from haruspex_infer.errors import CannotWriteError, HaruspexError
 from haruspex_infer.resources import available_cores
 
 if TYPE_CHECKING:
@@ -112,9 +112,11 @@ def spread(
 
     Raises
     ------
+    CannotWriteError
+        If an entry's result cannot be written.
     HaruspexError
-        If Dask is not installed, no scheduler answers, its workers cannot import the work, or the work
-        raises UnfitError.
+        If Dask is not installed, no scheduler answers, its workers cannot import the work, no process can be
+        started on this machine, or the work raises UnfitError.
     """
     if not tasks:
         return iter(())
@@ -140,7 +142,7 @@ def _on_this_machine(work: Callable[[T], R], tasks: Mapping[str, T], workers: in
                 number, name, attempt = running.pop(future)
                 idle.append(number)
                 error = future.exception()
-                _refuse_installation(error)
+                _refuse_surroundings(error)
                 if error is None:
                     yield Outcome(name, future.result())
                     continue
@@ -168,9 +170,14 @@ def _submitted(
 
 
 def _one_process(number: int, stop: Connection) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(
-        1, mp_context=get_context("spawn"), initializer=_begin, initargs=(number, stop)
-    )
+    try:
+        return ProcessPoolExecutor(
+            1, mp_context=get_context("spawn"), initializer=_begin, initargs=(number, stop)
+        )
+    except OSError as fault:  # its semaphores are files in shared memory
+        raise HaruspexError(
+            f"No process can be started to work in ({fault.strerror}); is there room in /dev/shm?"
+        ) from fault
 
 
 def _begin(number: int, stop: Connection) -> None:
@@ -236,14 +243,14 @@ def _finished(client: "Client", work: Callable[[T], R], tasks: Mapping[str, T]) 
     names = {client.submit(work, task, pure=False, retries=retries): name for name, task in tasks.items()}
     for future in as_completed(list(names), loop=client.loop):
         error = future.exception()
-        _refuse_installation(error)
+        _refuse_surroundings(error)
         yield Outcome(names.pop(future), None if error else future.result(), _reason(error))
         future.release()
 
 
-def _refuse_installation(error: BaseException | None) -> None:
+def _refuse_surroundings(error: BaseException | None) -> None:
     """End everything where a worker lacks what it needs: no other entry would fare better."""
-    if isinstance(error, UnfitError):
+    if isinstance(error, UnfitError | CannotWriteError):
         raise error
     if isinstance(error, ImportError) or (isinstance(error, RuntimeError) and "deserializ" in str(error)):
         raise HaruspexError(

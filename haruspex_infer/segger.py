@@ -4,6 +4,7 @@ Segger keeps segmentations in HDF5 files ending in .seg: an index of regions on 
 table of the regions (format ``segger``, version 2). h5py writes them; it is no dependency of this package.
 """
 
+import io
 import os
 from pathlib import Path
 
@@ -50,7 +51,9 @@ def write_segger(annotation: AnnotatedMap, path: str | os.PathLike[str]) -> None
     ]
     x, y, z = grid.positions([0, 0, 0])
     edges = grid.voxel_size[::-1]
-    with written_whole(Path(path)) as stream, h5py.File(stream, "w") as file:
+    # in memory first: HDF5 crashes on a disk that is full
+    packed = io.BytesIO()
+    with h5py.File(packed, "w") as file:
         file.attrs["format"] = "segger"
         file.attrs["format_version"] = 2
         file.attrs["name"] = Path(path).name
@@ -65,6 +68,8 @@ def write_segger(annotation: AnnotatedMap, path: str | os.PathLike[str]) -> None
         file["ref_points"] = np.array([peak[::-1] for peak in peaks], np.float32).reshape(-1, 3)
         file["smoothing_levels"] = np.zeros(len(present), np.float32)
         file["parent_ids"] = np.zeros(len(present), np.int32)
+    with written_whole(Path(path)) as stream:
+        stream.write(packed.getbuffer())
 
 
 def _rgba(colour: str) -> tuple[float, float, float, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.files import prepare_folder, write_text
+from haruspex_infer.files import prepare_folder, sole_use, write_text
 from haruspex_train.client import NotThereError, TransferSettings
 from haruspex_train.emdb import (
     ENTRY,
@@ -81,7 +81,7 @@ def fetch_entries(
     Raises
     ------
     HaruspexError
-        If the search fails, or the folder cannot be written to.
+        If the search fails, or the folder cannot be written to or is in use.
     """
     for base in (hosts.maps, hosts.models):
         if "://" not in base and len(base.split()) != 1:
@@ -92,7 +92,7 @@ def fetch_entries(
     rows: dict[str, dict[str, str]] = {}
     dropped: dict[str, str] = {}
     failed: dict[str, str] = {}
-    with ThreadPoolExecutor(settings.connections) as pool:
+    with sole_use(folder), ThreadPoolExecutor(settings.connections) as pool:
         tasks = {pool.submit(_fetch, name, folder, wanted, hosts, transfer): name for name in names}
         for done, task in enumerate(as_completed(tasks), start=1):
             name = tasks[task]

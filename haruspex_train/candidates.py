@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from haruspex_infer.errors import HaruspexError
-from haruspex_infer.files import prepare_folder, write_text
+from haruspex_infer.errors import CannotWriteError, HaruspexError
+from haruspex_infer.files import prepare_folder, sole_use, write_text
 from haruspex_infer.scheduling import ONE_PROCESS, Machines, spread
 from haruspex_train.pairs import Pair, read_pairs
 from haruspex_train.tables import read_table
@@ -100,8 +100,8 @@ def recorded(
     """Do some work on every pair once, on one machine or many, however often the run is killed.
 
     What the work returns goes to a file of its own for each pair. It is believed by later runs as long as the
-    pair's files, what the index says of it, and `version` are the same. A pair whose process is killed twice
-    has a fault but no file: a later run tries it again.
+    pair's files, what the index says of it, and `version` are the same. A pair that has a fault is tried
+    again by the next run.
 
     Parameters
     ----------
@@ -127,9 +127,22 @@ def recorded(
     Raises
     ------
     HaruspexError
-        If the records cannot be written, or the scheduler cannot be used.
+        If something cannot be written, another run uses the folder, or the scheduler cannot be used.
     """
     prepare_folder(folder)
+    with sole_use(folder):
+        return _records(work, candidates, folder, version, machines, progress, source)
+
+
+def _records(
+    work: Callable[[Candidate], dict[str, Any]],
+    candidates: Sequence[Candidate],
+    folder: Path,
+    version: object,
+    machines: Machines,
+    progress: Progress | None,
+    source: Callable[[Candidate], Path] | None,
+) -> list[dict[str, Any]]:
     inputs = {c.name: _inputs(c, version, source(c) if source else None) for c in candidates}
     missing = {c.name: c for c in candidates if not _done(c, folder, inputs[c.name])}
     lost = {}
@@ -144,13 +157,13 @@ def recorded(
 
 
 def _done(candidate: Candidate, folder: Path, inputs: list[object]) -> bool:
-    """Whether an earlier run's record is still true, and what it wrote still there."""
+    """Whether an earlier run went well, its record is still true, and what it wrote still there."""
     if not (folder / f"{candidate.name}.json").exists():
         return False
     record = _record(candidate, folder)
     # through JSON, which knows no tuples
     same = record["inputs"] == json.loads(json.dumps(inputs))
-    return same and all(Path(file).exists() for file in record.get("files", ()))
+    return same and not record["fault"] and all(Path(file).exists() for file in record.get("files", ()))
 
 
 def _once(
@@ -161,6 +174,8 @@ def _once(
     candidate, inputs = task
     try:
         result = work(candidate) | {"fault": ""}
+    except CannotWriteError:  # no fault of the pair
+        raise
     except HaruspexError as fault:
         result = {"fault": str(fault)}
     write_text(folder / f"{candidate.name}.json", json.dumps(result | {"inputs": inputs}, indent=1))

@@ -2,13 +2,14 @@
 
 import copy
 import io
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from haruspex_infer.errors import HaruspexError
+from haruspex_infer.errors import CannotWriteError, HaruspexError
 from haruspex_infer.files import written_whole
 from haruspex_train.configuration import Configuration
 from haruspex_train.library import TrainingAtoms
@@ -149,13 +150,23 @@ class Log:
         # a row that was being written when the run was killed lacks columns
         whole = [row for row in rows if row.count("\t") == len(self.columns) - 1]
         kept = [row for row in whole if float(row.split("\t")[0]) <= step]
-        path.write_text("\n".join(["\t".join(self.columns), *kept]) + "\n")
+        with written_whole(path) as table:
+            table.write(("\n".join(["\t".join(self.columns), *kept]) + "\n").encode())
 
     def write(self, row: dict[str, float]) -> None:
-        """Append a row."""
+        """Append a row.
+
+        Raises
+        ------
+        CannotWriteError
+            If it cannot be written.
+        """
         cells = [f"{row[c]:.6g}" if c in row else "" for c in self.columns]
-        with self.path.open("a") as table:
-            table.write("\t".join(cells) + "\n")
+        try:
+            with self.path.open("a") as table:
+                table.write("\t".join(cells) + "\n")
+        except OSError as fault:
+            raise CannotWriteError(f"{self.path} cannot be written: {fault.strerror or fault}.") from fault
         print(
             "  ".join(f"{c} {cell}" for c, cell in zip(self.columns, cells, strict=True) if cell), flush=True
         )
@@ -204,3 +215,5 @@ def write_state(state: dict[str, Any], path: Path) -> None:
     torch.save(state, packed)
     with written_whole(path) as stream:
         stream.write(packed.getbuffer())
+        stream.flush()
+        os.fsync(stream.fileno())  # hours of a GPU are not lost with the power

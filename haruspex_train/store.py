@@ -1,5 +1,6 @@
 """A folder of training segments: one HDF5 file for each entry, and a table of all segments."""
 
+import io
 import json
 from collections.abc import Sequence
 from functools import partial
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from haruspex_infer.classes import CLASSES
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.files import unfinished, write_text
+from haruspex_infer.files import write_text, written_whole
 from haruspex_infer.mapfile import read_map
 from haruspex_infer.normalise import Normaliser
 from haruspex_infer.sampling import mean_and_sigma, sample
@@ -186,24 +187,20 @@ def _write(
     provenance: dict[str, Any],
 ) -> None:
     shape = (len(segments), EDGE, EDGE, EDGE)
-    # HDF5 writes all over its file, so it is made under another name and renamed when it is whole
-    temporary = unfinished(path)
-    try:
-        with h5py.File(temporary, "w") as file:
-            file.attrs.update(provenance)
-            file.create_dataset("corner", data=np.array([one.corner for one in segments], np.int32))
-            packing = {"chunks": (1, EDGE, EDGE, EDGE), "compression": "gzip", "compression_opts": 1}
-            packed = file.create_dataset("density", shape, "f2", shuffle=True, **packing)
-            truths = file.create_dataset("labels", shape, "u1", **packing)
-            for number, one in enumerate(segments):
-                # beyond the map there is solvent, which normalised density has at 0, and no truth
-                packed[number] = cut(density, one.corner, 0.0)
-                truths[number] = cut(labels, one.corner, IGNORE)
-        temporary.replace(path)
-    except OSError as fault:
-        raise HaruspexError(f"{path} cannot be written: {fault}.") from fault
-    finally:
-        temporary.unlink(missing_ok=True)
+    # in memory first: HDF5 crashes on a disk that is full
+    packed_file = io.BytesIO()
+    with h5py.File(packed_file, "w") as file:
+        file.attrs.update(provenance)
+        file.create_dataset("corner", data=np.array([one.corner for one in segments], np.int32))
+        packing = {"chunks": (1, EDGE, EDGE, EDGE), "compression": "gzip", "compression_opts": 1}
+        packed = file.create_dataset("density", shape, "f2", shuffle=True, **packing)
+        truths = file.create_dataset("labels", shape, "u1", **packing)
+        for number, one in enumerate(segments):
+            # beyond the map there is solvent, which normalised density has at 0, and no truth
+            packed[number] = cut(density, one.corner, 0.0)
+            truths[number] = cut(labels, one.corner, IGNORE)
+    with written_whole(path) as stream:
+        stream.write(packed_file.getbuffer())
 
 
 def _row(candidate: Candidate, number: int, one: Segment) -> dict[str, str]:
