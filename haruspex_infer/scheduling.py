@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import Pipe, get_context, parent_process
 from multiprocessing.connection import Connection
@@ -162,11 +163,28 @@ def _on_this_machine(work: Callable[[T], R], tasks: Mapping[str, T], workers: in
 def _submitted(
     pools: list[ProcessPoolExecutor], number: int, stop: Connection, work: Callable[[T], R], task: T
 ) -> Future[R]:
+    with _interrupts_held_back():  # the process begins here
+        try:
+            return pools[number].submit(work, task)
+        except BrokenProcessPool:  # killed while it had nothing to do
+            pools[number] = _one_process(number, stop)
+            return pools[number].submit(work, task)
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Hold Ctrl-C back, here for a moment and for good in processes that begin meanwhile.
+
+    It reaches all processes of a terminal: what becomes of the others is for this one to say.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return pools[number].submit(work, task)
-    except BrokenProcessPool:  # killed while it had nothing to do
-        pools[number] = _one_process(number, stop)
-        return pools[number].submit(work, task)
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _one_process(number: int, stop: Connection) -> ProcessPoolExecutor:
@@ -186,8 +204,7 @@ def _begin(number: int, stop: Connection) -> None:
     _slot = number
     if stop.poll():  # a call under way would have to be interrupted; there is none yet
         os._exit(0)
-    # Ctrl-C reaches all processes of a terminal: what becomes of this one is for the parent to say
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be held back
     signal.signal(signal.SIGTERM, _leave)
     Thread(target=_watch, args=(stop,), daemon=True).start()
 

@@ -4,10 +4,11 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
-from haruspex_infer.errors import HaruspexError
+from haruspex_infer.errors import CannotWriteError, HaruspexError
 from haruspex_infer.files import written_whole
 from haruspex_infer.scheduling import ATTEMPTS, Machines, Outcome, UnfitError, slot, spread
 
@@ -162,3 +163,73 @@ def test_dask_is_imported_only_where_it_is_asked_for():
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["1"]
+
+
+def waits_for_ever(path):
+    path.touch()
+    signal.pause()
+
+
+ENDLESS = """
+import sys
+import time
+from pathlib import Path
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+from haruspex_infer.ending import run
+from haruspex_infer.scheduling import Machines, spread
+from test_scheduling import waits_for_ever
+
+if __name__ == "__main__":
+    tasks = {name: Path(sys.argv[1]) / name for name in "ab"}
+    run(lambda: list(spread(waits_for_ever, tasks, Machines(2))), "endless")
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")]
+)
+@pytest.mark.parametrize("everyone", [False, True])
+def test_a_signal_ends_the_processes_too(tmp_path, number, code, said, everyone):
+    """A scheduler of jobs asks one process or all of them; Ctrl-C reaches all."""
+    (tmp_path / "script.py").write_text(ENDLESS)
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            tmp_path / "script.py",
+            tmp_path,
+            Path(__file__).parent,
+            *filter(None, sys.path),
+        ],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while process.poll() is None and not ((tmp_path / "a").exists() and (tmp_path / "b").exists()):
+        time.sleep(0.01)
+    (os.killpg if everyone else os.kill)(process.pid, getattr(signal, number))
+    messages = process.communicate(timeout=60)[1]
+    assert (process.returncode, messages) == (code, f"endless: {said}\n")
+    with pytest.raises(ProcessLookupError):
+        while True:  # the processes end by themselves, none stays
+            os.killpg(process.pid, 0)
+            time.sleep(0.01)
+
+
+def needs_room(number):
+    raise CannotWriteError("/data/EMD-1.h5 cannot be written: No space left on device.")
+
+
+def test_a_disk_that_is_full_ends_the_run(machines):
+    """It is no fault of the entry, and the next one would fare no better."""
+    with pytest.raises(CannotWriteError, match="No space left on device"):
+        list(spread(needs_room, {"one": 1, "two": 2}, machines))
+
+
+def test_a_machine_that_starts_no_process_is_told_of(monkeypatch):
+    def no_room(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("haruspex_infer.scheduling.ProcessPoolExecutor", no_room)
+    with pytest.raises(HaruspexError, match=r"No process can be started .*No space left.* /dev/shm"):
+        list(spread(double, {"one": 1}, Machines(1)))
