@@ -1,271 +1,305 @@
-"""Kills, fills disks and takes inputs away at random moments, and looks for what is lost.
+"""Kills, fills disks, takes folders and inputs away at random moments, and looks for what is lost.
 
-    python benchmarks/faults.py [--faults 8] [inference curation segments training export]
+    python benchmarks/faults.py [--faults 8] [STAGE ...]
 
-For each stage and each fault (SIGKILL, SIGTERM, Ctrl-C, a disk that is full after some kilobytes, an input
-that vanishes, a second run into the same folder) the command is started and the fault put at a random moment.
+For each stage and each fault the command is started and the fault put at a random moment:
+
+- SIGKILL, SIGTERM (to the command or to all its processes) and Ctrl-C (to all);
+- full disk: the results go to a file system that holds a random part of them;
+- read-only: the file system of the results becomes read-only;
+- input gone: an input is renamed; two runs: the command is started again while it runs.
+
 Then every file that has its final name must be whole (it is opened and read), the exit code must say what
-happened, and the command run again must end with the files of an undisturbed run and no others.
-
-Prints a row for each stage and fault: faults put, runs that had ended before, files found half-written, wrong
-exit codes, results lost (these three are to be 0), and hidden files that a kill left and the next run did not
-clear away. Everything is made here, in a temporary folder.
+happened, and the command run again, with nothing in its way, must end with the files of an undisturbed run
+and no others. Prints a row for each stage and fault: faults put, runs that had ended before, files found
+half-written, wrong exit codes or tracebacks, results lost, and hidden files that stay after the next run. The
+last four are to be 0. Everything is made here, in a temporary folder; the results lie in file systems in
+memory, which Linux lets root mount, and everybody under ``unshare -rm``.
 """
 
 import argparse
 import contextlib
 import hashlib
+import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+TESTS = [ROOT / "tests", ROOT / "tests" / "infer", ROOT / "tests" / "train"]
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}
-FAULTS = (*SIGNALS, "full disk", "input vanishes", "two runs")
-# a signal before Python has set its handlers ends the process by the signal itself
-EXITS = {
-    "SIGKILL": {-9},
-    "SIGTERM": {143, -15},
-    "Ctrl-C": {130, -2},
-    "full disk": {2},
-    "input vanishes": {2},
-    "two runs": {2, 0},
-}
+ENDINGS = {"SIGKILL": {-9}, "SIGTERM": {143}, "Ctrl-C": {130}}
+FAULTS = (*SIGNALS, "full disk", "read-only", "input gone", "two runs")
+COUNTS = ("put", "ended before", "half-written", "wrong exit", "lost", "hidden left")
+AMPLE = "1g"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One command, its inputs and its results."""
+    """One command, its inputs and the folder of its results."""
 
     command: list[str]
     inputs: tuple[Path, ...]
     out: Path
     seconds: float = 0.0
     expected: dict[str, str] = field(default_factory=dict)
+    size: int = 0
 
 
-def python(module: str, *arguments: object) -> list[str]:
-    """Return a command that runs a module of the repository."""
-    return [sys.executable, "-m", module, *map(str, arguments)]
+def haruspex(*arguments: object) -> list[str]:
+    """Return a command of the program that trains."""
+    return [sys.executable, "-m", "haruspex_train", *map(str, arguments)]
 
 
-def inference(folder: Path) -> Stage:
+def inference(folder: Path, out: Path) -> Stage:
     """Annotate a small map with a network for tests."""
     from mapmaking import molecule, network
 
-    density, model = molecule(folder / "in"), network(folder / "in")
-    out = folder / "out"
-    command = python("haruspex_infer.cli", density, "--network", model, "--device", "cpu", "-o", out)
-    return Stage([*command, "--no-report"], (density,), out)
+    density, model = molecule(folder), network(folder)
+    program = [sys.executable, "-m", "haruspex_infer.cli", str(density), "--network", str(model)]
+    return Stage([*program, "--device", "cpu", "-o", str(out), "--no-report"], (density,), out)
 
 
-def curation(folder: Path) -> Stage:
-    """Curate one pair of map and model."""
-    from pairing import write_pair
-
-    pairs = write_pair(folder)
-    out = folder / "out"
-    return Stage(python("haruspex_train", "curate", pairs, "-o", out, "--workers", "1"), _maps(pairs), out)
+def curation(folder: Path, out: Path) -> Stage:
+    """Measure and judge three pairs of map and model."""
+    pairs = _pairs(folder)
+    return Stage(haruspex("curate", pairs, "-o", out, "--workers", 2), _maps(pairs), out)
 
 
-def segments(folder: Path) -> Stage:
-    """Write the training segments of one pair."""
-    from pairing import write_pair
-
-    pairs = write_pair(folder)
-    subprocess.run(
-        python("haruspex_train", "annotate", pairs, "-o", folder / "truth", "--workers", "1"),
-        check=True, capture_output=True, env=_environment(),
-    )  # fmt: skip
-    out = folder / "out"
-    command = python("haruspex_train", "segment", pairs, folder / "truth", "-o", out, "--workers", "1")
-    return Stage(command, _maps(pairs), out)
+def annotation(folder: Path, out: Path) -> Stage:
+    """Write the ground truth of three pairs."""
+    pairs = _pairs(folder)
+    return Stage(haruspex("annotate", pairs, "-o", out, "--workers", 2), _maps(pairs), out)
 
 
-def training(folder: Path) -> Stage:
+def segments(folder: Path, out: Path) -> Stage:
+    """Write the training segments of three pairs."""
+    pairs, truth = _pairs(folder), folder / "truth"
+    _done(haruspex("annotate", pairs, "-o", truth, "--workers", 1))
+    where = ("--split", "val", "--annotated", 0.001, "--workers", 2)
+    return Stage(haruspex("segment", pairs, truth, "-o", out, *where), _maps(pairs), out)
+
+
+def training(folder: Path, out: Path) -> Stage:
     """Train a tiny network for a few steps, with a checkpoint after each."""
-    atoms = _training_file(folder)
-    out = folder / "out"
-    command = [sys.executable, str(ROOT / "tests" / "train" / "tiny_run.py"), str(atoms), str(out)]
-    return Stage(command, (atoms,), out)
-
-
-def export(folder: Path) -> Stage:
-    """Export a network as ONNX."""
-    run = training(folder)
-    subprocess.run(run.command, check=True, capture_output=True, env=_environment())
-    weights = run.out / "weights.pt"
-    out = folder / "exported"
-    out.mkdir()
-    return Stage(python("haruspex_train", "export", weights, out / "tiny.onnx"), (weights,), out)
-
-
-STAGES: dict[str, Callable[[Path], Stage]] = {
-    "inference": inference,
-    "curation": curation,
-    "segments": segments,
-    "training": training,
-    "export": export,
-}
-
-
-def _maps(pairs: Path) -> tuple[Path, ...]:
-    return tuple(path for path in pairs.rglob("*") if ".mrc" in path.name or ".map" in path.name)
-
-
-def _training_file(folder: Path) -> Path:
     from packing import pack
     from tiny import SPLITS, models
 
     from haruspex_train.prepare import prepare
 
+    atoms = folder / "training.npz.xz"
     pack(folder, models(), SPLITS)
-    prepare(folder, folder / "training.npz.xz", workers=1)
-    return folder / "training.npz.xz"
+    prepare(folder, atoms, workers=1)
+    tiny = ROOT / "tests" / "train" / "tiny_run.py"
+    return Stage([sys.executable, str(tiny), str(atoms), str(out)], (atoms,), out)
+
+
+def merge(folder: Path, out: Path) -> Stage:
+    """Take the mean of snapshots of a training run."""
+    snapshots = tuple(_trained(folder) / f"weights-{step}.pt" for step in (5, 10))
+    return Stage(haruspex("merge", *snapshots, "-o", out / "merged.pt"), snapshots, out)
+
+
+def export(folder: Path, out: Path) -> Stage:
+    """Export a network as ONNX."""
+    weights = _trained(folder) / "weights.pt"
+    return Stage(haruspex("export", weights, out / "tiny.onnx"), (weights,), out)
+
+
+def calibration(folder: Path, out: Path) -> Stage:
+    """Calibrate a network on three maps, and keep their annotations."""
+    from pairing import network
+
+    pairs, model = _pairs(folder), network(folder / "network.onnx")
+    kept = ("--annotations", out / "kept", "--device", "cpu")
+    return Stage(haruspex("calibrate", model, pairs, out / "better.onnx", *kept), _maps(pairs), out)
+
+
+STAGES: dict[str, Callable[[Path, Path], Stage]] = {
+    stage.__name__: stage
+    for stage in (inference, curation, annotation, segments, training, merge, export, calibration)
+}
+
+
+def _pairs(folder: Path) -> Path:
+    """Write three pairs of a helix and its density."""
+    from test_annotate import HEAD, write_pair
+
+    pairs = folder / "pairs"
+    pairs.mkdir()
+    rows = [write_pair(pairs, f"EMD-{number}", 1.1, 64 + number) for number in range(3)]
+    (pairs / "INDEX.tsv").write_text("\n".join([HEAD, *rows]) + "\n")
+    return pairs
+
+
+def _maps(pairs: Path) -> tuple[Path, ...]:
+    return tuple(sorted(pairs.glob("*.mrc")))
+
+
+def _trained(folder: Path) -> Path:
+    run = training(folder, folder / "run")
+    _done(run.command)
+    return run.out
+
+
+def _done(command: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command that nothing disturbs."""
+    done = subprocess.run(command, capture_output=True, text=True, env=_environment(), check=False)
+    if done.returncode:
+        raise RuntimeError(f"{command} fails undisturbed: {done.stderr[-500:]}")
+    return done
 
 
 def _environment() -> dict[str, str]:
-    paths = [ROOT, ROOT / "tests", ROOT / "tests" / "train", os.environ.get("PYTHONPATH", "")]
+    paths = [ROOT, *TESTS, os.environ.get("PYTHONPATH", "")]
     return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths)), "OMP_NUM_THREADS": "1"}
 
 
-def _contents(out: Path) -> dict[str, str]:
-    """Digest of every file with its final name; what tells of times is left out."""
-    found = {}
-    for path in sorted(out.rglob("*")) if out.exists() else ():
-        if path.is_file() and not path.name.startswith("."):
-            found[str(path.relative_to(out))] = _digest(path)
-    return found
+def contents(out: Path) -> dict[str, str]:
+    """Digest of every file with its final name, apart from times; raises where one is not whole."""
+    return {
+        str(path.relative_to(out)): _digest(path)
+        for path in sorted(out.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    }
 
 
 def _digest(path: Path) -> str:
-    """Digest of what a file holds, apart from times; raises where it is not whole."""
-    import json
-
     content = path.read_bytes()
     if path.suffix == ".json":
         told = json.loads(content)
-        for key in ("seconds", "date", "created", "timings", "command"):
-            told.pop(key, None) if isinstance(told, dict) else None
-        return "json" + ",".join(sorted(told)) if isinstance(told, dict) else "json"
-    if path.suffix == ".pt":
+        timeless = {key: value for key, value in told.items() if "seconds" not in key}
+        content = json.dumps(timeless, sort_keys=True).encode()
+    elif path.suffix == ".pt":
         import torch
 
         state = torch.load(path, weights_only=True)
         kept = state.get("network", state.get("weights"))
         content = b"".join(t.numpy().tobytes() for t in kept.values()) + str(state["step"]).encode()
-    if path.suffix == ".onnx":
-        from haruspex_infer.onnxfile import read_network
+    elif path.suffix == ".onnx":
+        from haruspex_infer.onnxfile import read_metadata, read_network
 
-        content = read_network(path)
-    if path.suffix in (".mrc", ".map"):
+        told = json.loads(read_metadata(read_network(path), "haruspex") or "")
+        told.get("training", {}).pop("seconds", None)
+        content = json.dumps(told, sort_keys=True).encode() + str(len(content)).encode()
+    elif path.suffix == ".mrc":
         from haruspex_infer.mapfile import read_map
 
         content = read_map(path).density.tobytes()
-    if path.suffix == ".h5":
+    elif path.suffix == ".h5":
         import h5py
 
         with h5py.File(path) as store:
-            content = repr(
-                {name: store[name].shape for name in store if hasattr(store[name], "shape")}
-            ).encode()
-    if path.name == "log.tsv":
+            content = b"".join(store[name][:].tobytes() for name in sorted(store))
+    elif path.name == "log.tsv":
         rows = [row.split("\t") for row in content.decode().splitlines()]
         content = repr([row[:1] + row[2:] for row in rows]).encode()
     return hashlib.sha256(content).hexdigest()
 
 
-def _start(stage: Stage, limit: int | None = None) -> subprocess.Popen[bytes]:
-    def fill_disk() -> None:
-        import resource
+@contextlib.contextmanager
+def file_system(place: Path, size: str = AMPLE) -> Iterator[None]:
+    """Mount an empty file system in memory."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
 
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit or 0, limit or 0))
 
-    return subprocess.Popen(
-        stage.command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=_environment(),
-        preexec_fn=fill_disk if limit is not None else None,
-    )
+def _remount(place: Path, how: str) -> bool:
+    """Change a mounted file system; whether that was possible, since files that are open forbid it."""
+    done = subprocess.run(["mount", "-o", f"remount,{how}", place], capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def prepared(name: str, folder: Path) -> Stage:
     """Make the inputs of a stage, and run it once undisturbed."""
-    (folder / "in").mkdir(parents=True, exist_ok=True)
-    made = STAGES[name](folder)
-    began = time.perf_counter()
-    done = subprocess.run(made.command, capture_output=True, env=_environment(), check=False)
-    if done.returncode:
-        raise RuntimeError(f"{name} fails undisturbed: {done.stderr.decode()[-500:]}")
-    seconds = time.perf_counter() - began
-    expected = _contents(made.out)
-    return Stage(made.command, made.inputs, made.out, seconds, expected)
+    (folder / "in").mkdir()
+    (folder / "out").mkdir()
+    made = STAGES[name](folder / "in", folder / "out")
+    with file_system(made.out):
+        began = time.perf_counter()
+        _done(made.command)
+        seconds = time.perf_counter() - began
+        size = sum(path.stat().st_size for path in made.out.rglob("*"))
+        return Stage(made.command, made.inputs, made.out, seconds, contents(made.out), size)
 
 
 def disturbed(stage: Stage, fault: str, chance: random.Random) -> dict[str, int]:
     """Put one fault; return what was found wrong."""
-    found = {"put": 0, "ended before": 0, "half": 0, "exit": 0, "lost": 0, "left": 0}
-    _clear(stage)
-    limit = chance.choice([0, 100, 2_000, 20_000]) if fault == "full disk" else None
-    process = _start(stage, limit)
-    second = None
-    hidden: list[tuple[Path, Path]] = []
-    if fault != "full disk":
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(chance.uniform(0.05, 0.95) * stage.seconds)
-    if process.poll() is None or fault == "full disk":
-        found["put"] = 1
-        if fault in SIGNALS:
-            process.send_signal(SIGNALS[fault])
-        elif fault == "input vanishes":
-            hidden = [(path, path.with_suffix(".gone")) for path in stage.inputs]
-            for path, away in hidden:
-                path.rename(away)
-        elif fault == "two runs":
-            second = _start(stage)
-    else:
-        found["ended before"] = 1
-    messages = process.communicate(timeout=600)[1].decode(errors="replace")
-    codes = {process.returncode}
-    if second is not None:
-        messages += second.communicate(timeout=600)[1].decode(errors="replace")
-        codes.add(second.returncode)
-    allowed = EXITS[fault] | {0} if fault != "SIGKILL" else {-9, 0}
-    # ended while Python itself was loading the program, which says so in its own way
-    early = codes <= {-2, -15}
-    found["exit"] = int(not codes <= allowed or ("Traceback" in messages and not early))
-    if found["exit"]:
-        print(fault, codes, messages[-1500:], file=sys.stderr)
-    try:
-        for name in _contents(stage.out):
-            found["half"] += name not in stage.expected and not name.startswith("weights-")
-    except Exception as broken:  # whatever a half file leads its reader to
-        found["half"] += 1
-        print(fault, repr(broken), file=sys.stderr)
-    for path, away in hidden:
-        away.rename(path)
-    again = subprocess.run(stage.command, capture_output=True, env=_environment(), check=False)
-    found["lost"] = int(again.returncode != 0 or _contents(stage.out) != stage.expected)
-    left = [path for path in stage.out.rglob(".*") if path.is_file()]
-    found["left"] = len(left)
-    if found["lost"]:
-        print(fault, again.stderr.decode()[-800:], left, file=sys.stderr)
+    room = str(max(4096, int(stage.size * chance.uniform(0, 1)))) if fault == "full disk" else AMPLE
+    with file_system(stage.out, room):
+        found = dict.fromkeys(COUNTS, 0)
+        runs = [_start(stage)]
+        if fault == "full disk":
+            found["put"] = 1
+        else:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                runs[0].wait(chance.uniform(0.0, 0.95) * stage.seconds)
+            found["put" if runs[0].poll() is None else "ended before"] = 1
+        moved = _put(fault, stage, runs, chance) if found["put"] else []
+        messages = "".join(run.communicate(timeout=600)[1] for run in runs)
+        codes = {run.returncode for run in runs}
+        allowed = ENDINGS.get(fault, {2}) | {0}
+        # by the signal itself: it came before Python had set its handlers
+        early = codes <= {-SIGNALS[fault]} if fault in SIGNALS else False
+        found["wrong exit"] = int(not early and (not codes <= allowed or "Traceback" in messages))
+        if found["wrong exit"]:
+            print(fault, codes, messages[-2500:], file=sys.stderr)
+        try:
+            contents(stage.out)
+        except Exception as broken:  # whatever a half file leads its reader to
+            found["half-written"] = 1
+            print(fault, repr(broken), file=sys.stderr)
+        for path in moved:
+            path.with_suffix(".gone").rename(path)
+        _remount(stage.out, f"rw,size={AMPLE}")
+        again = subprocess.run(stage.command, capture_output=True, text=True, env=_environment(), check=False)
+        left = [path for path in stage.out.rglob(".*") if path.is_file()]
+        now = contents(stage.out)
+        found["lost"] = int(again.returncode != 0 or now != stage.expected)
+        found["hidden left"] = len(left)
+        if found["lost"] or left:
+            differing = {name for name, digest in now.items() if stage.expected.get(name) != digest}
+            missing = stage.expected.keys() - now.keys()
+            print(fault, codes, again.stderr[-800:], differing, missing, left, file=sys.stderr)
     return found
 
 
-def _clear(stage: Stage) -> None:
-    for path in stage.out.iterdir() if stage.out.exists() else ():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+def _start(stage: Stage) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        stage.command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_environment(),
+        start_new_session=True,
+    )
+
+
+def _put(fault: str, stage: Stage, runs: "list[subprocess.Popen[str]]", chance: random.Random) -> list[Path]:
+    """Put a fault while the command runs; return the inputs that it moved away."""
+    if fault in SIGNALS:
+        everyone = fault == "Ctrl-C" or (fault == "SIGTERM" and chance.random() < 0.5)
+        (os.killpg if everyone else os.kill)(runs[0].pid, SIGNALS[fault])
+    elif fault == "read-only":
+        while not _remount(stage.out, "ro") and runs[0].poll() is None:
+            time.sleep(0.001)
+    elif fault == "input gone":
+        path = chance.choice(stage.inputs)
+        path.rename(path.with_suffix(".gone"))
+        return [path]
+    elif fault == "two runs":
+        runs.append(_start(stage))
+    return []
 
 
 def main() -> None:
@@ -273,25 +307,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("stages", nargs="*", default=list(STAGES))
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help=", ".join(STAGES))
     parser.add_argument("--faults", type=int, default=8, help="of each kind and stage")
     options = parser.parse_args()
-    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "train")]
+    sys.path[:0] = map(str, TESTS)
     chance = random.Random(0)
-    print("stage      fault           put  ended before  half-written  wrong exit  lost  hidden left")
     wrong = 0
-    for name in options.stages:
+    print("| stage | fault | " + " | ".join(COUNTS) + " |\n|---|---|" + "---|" * len(COUNTS))
+    for name in options.stages or STAGES:
         with tempfile.TemporaryDirectory() as folder:
             stage = prepared(name, Path(folder))
             for fault in FAULTS:
-                counts = [disturbed(stage, fault, chance) for _ in range(options.faults)]
-                total = {key: sum(count[key] for count in counts) for key in counts[0]}
-                wrong += total["half"] + total["exit"] + total["lost"]
-                print(
-                    f"{name:10} {fault:14} {total['put']:4}  {total['ended before']:12}"
-                    f"  {total['half']:12}  {total['exit']:10}  {total['lost']:4}  {total['left']:11}",
-                    flush=True,
-                )
+                found = [disturbed(stage, fault, chance) for _ in range(options.faults)]
+                total = [sum(one[count] for one in found) for count in COUNTS]
+                wrong += sum(total[2:])
+                print(f"| {name} | {fault} | " + " | ".join(map(str, total)) + " |", flush=True)
     sys.exit(wrong > 0)
 
 
