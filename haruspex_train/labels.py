@@ -28,6 +28,12 @@ def plain(labels: Tensor) -> Tensor:
     return torch.where(labels == IGNORE, labels, labels % CORE)
 
 
+def without_classes(labels: Tensor) -> Tensor:
+    """Labels in which every backbone is coil: those of a mirror image, which no molecule makes."""
+    cls = plain(labels)
+    return torch.where((cls >= 1) & (cls < COIL), labels - cls + COIL, labels)
+
+
 def nearest_atom(crop: Tensor, position: Tensor, voxel_size: Tensor, edge: int) -> tuple[Tensor, Tensor]:
     """Find the nearest atom of every voxel within `REACH`.
 

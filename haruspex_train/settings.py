@@ -57,6 +57,11 @@ class SimulationSettings:
         Probability of a non-linear scale as post-processing networks leave it.
     scale_jitter, offset_jitter : float
         Standard deviations of errors of normalisation (logarithm of the scale; offset).
+    p_mirrored : float
+        Probability that a crop is shown as its mirror image, in which nothing is helix, strand or nucleotide;
+        only of crops better than `mirrored_to`, beyond which the hand cannot be seen.
+    mirrored_to : float
+        Resolution in Å.
     label_density : bool
         Whether faint voxels are *other*; see `labels.drop_faint`.
     """
@@ -96,4 +101,6 @@ class SimulationSettings:
     p_gamma: float = 0.12
     scale_jitter: float = 0.25
     offset_jitter: float = 0.03
+    p_mirrored: float = 0.0
+    mirrored_to: float = 3.3
     label_density: bool = True

@@ -15,7 +15,7 @@ from haruspex_infer.normalise import Normaliser
 from haruspex_train.atoms import AtomSource, CropAtoms, Draw
 from haruspex_train.density import Depositor
 from haruspex_train.disorder import Disorder
-from haruspex_train.labels import drop_faint, label, nearest_atom
+from haruspex_train.labels import drop_faint, label, nearest_atom, without_classes
 from haruspex_train.library import TrainingAtoms
 from haruspex_train.processing import Processing
 from haruspex_train.reconstruction import Reconstruction
@@ -107,6 +107,9 @@ class Simulator:
         jitter = torch.exp(s.scale_jitter * draw.normal(n, 1, 1, 1))
         density = density * jitter + s.offset_jitter * draw.normal(n, 1, 1, 1)
         density = density.clamp(self.normaliser.lowest, self.normaliser.highest)
+        mirrored = (draw.happens(s.p_mirrored, n) & (d_min < s.mirrored_to)).view(n, 1, 1, 1)
+        density = torch.where(mirrored, density.flip(-1), density)
+        labels = torch.where(mirrored, without_classes(labels.flip(-1)), labels)
         return Crops(density, labels, d_min, atoms)
 
     def _resolutions(self, n: int, resolution: float | None) -> tuple[Tensor, Tensor]:

@@ -178,3 +178,16 @@ def test_the_deposited_library_can_be_simulated(shared_data, tmp_path):
     core = crops.labels >= CORE
     assert {1, 2, COIL} <= set(plain(crops.labels)[core].tolist())
     assert crops.density[core].mean() > 5 * crops.density[crops.labels == 0].mean().abs()
+
+
+def test_mirror_images_hold_no_classes(tiny_atoms):
+    shown, mirrored = SimulationSettings(), SimulationSettings(p_mirrored=1.0)
+    right, left = (simulate(tiny_atoms, resolution=2.5, settings=s) for s in (shown, mirrored))
+    assert torch.equal(left.density, right.density.flip(-1))
+    classes = plain(right.labels).flip(-1)
+    of_a_class = (classes > 0) & (classes < COIL)
+    assert of_a_class.any()
+    assert torch.equal(plain(left.labels), torch.where(of_a_class, COIL, classes))
+    weak, weak_mirrored = (simulate(tiny_atoms, resolution=4.5, settings=s) for s in (shown, mirrored))
+    assert torch.equal(weak.density, weak_mirrored.density)
+    assert torch.equal(weak.labels, weak_mirrored.labels)

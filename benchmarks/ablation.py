@@ -1,0 +1,118 @@
+"""Trains the default network from nothing, and without each change that mattered, and draws the curves.
+
+    python benchmarks/ablation.py ATOMS PAIRS OUT [--only WHAT] [--picture CURVES.png]
+
+Short runs, alike but for what they lack. Their snapshots annotate the `val` maps; at a median recall of 0.95
+(`operating_point.py`) precisions can be compared. A run or a snapshot that OUT holds already is not repeated, so
+that the runs may be made one by one, side by side on one GPU.
+"""
+
+import csv
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from commandline import parser_of
+from operating_point import COMMON_RECALL, FINE, medians, resolved_residues
+
+from haruspex_infer.annotator import Annotator
+from haruspex_train.configuration import Configuration, changed, load_configuration
+from haruspex_train.export import export
+from haruspex_train.train import Schedule, train
+
+BLURRED = {
+    "b_total": ((-25.0, 70.0), (-20.0, 170.0), (20.0, 230.0)),
+    "low_pass": (0.95, 1.6),
+    "p_unweighted": 0.0,
+    "solvent_contrast": (0.0, 0.75),
+    "p_solvent": 0.65,
+}
+"""The first simulator's ranges, whose maps are blurrier than deposited ones (`spectra.py`)."""
+
+UNMASKED = {"p_zone": 0.0, "p_soft_mask": 0.0, "p_flatten": 0.0, "p_clamp": 0.0}
+
+COLUMNS = ("step", "factor", "recall", "precision", "helix F1", "strand F1")
+
+
+def variants(steps: int) -> dict[str, Configuration]:
+    """Return the runs by what they lack."""
+    shipped = load_configuration("residual")
+    simulation = replace(shipped.simulation, p_mirrored=0.0)  # the third stage's alone
+    whole = changed(shipped, steps=steps, learning_rate=0.001, ema=0.998, seed=0, simulation=simulation)
+    blurred, unmasked = (replace(whole.simulation, **ranges) for ranges in (BLURRED, UNMASKED))
+    return {
+        "nothing": whole,
+        "maps as sharp as real ones": replace(whole, simulation=blurred),
+        "masks and flattened solvent": replace(whole, simulation=unmasked),
+        "weight at the backbone and its ends": replace(whole, core=1.0, border=None),
+    }
+
+
+def measure(run: Path, pairs: Path, device: str) -> list[dict[str, float]]:
+    """Annotate the maps with every snapshot of a run, and keep the figures in ``figures.tsv``."""
+    table = run / "figures.tsv"
+    rows = []
+    if table.is_file():
+        with table.open(newline="") as stream:
+            rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(stream, delimiter="\t")]
+    snapshots = {int(m[1]): p for p in run.iterdir() if (m := re.fullmatch(r"weights-(\d+)\.pt", p.name))}
+    for step in sorted(snapshots.keys() - {int(row["step"]) for row in rows}):
+        network = run / f"{step}.onnx"
+        export(snapshots[step], network)
+        maps = resolved_residues(Annotator(network, device), pairs, "val")
+        factor = min(FINE, key=lambda f: abs(medians(maps, f)[0] - COMMON_RECALL))
+        rows.append(dict(zip(COLUMNS, (step, factor, *medians(maps, factor)), strict=True)))
+        with table.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, COLUMNS, delimiter="\t")
+            writer.writeheader()
+            writer.writerows(rows)
+    return rows
+
+
+def draw(figures: dict[str, list[dict[str, float]]], picture: Path) -> None:
+    """Draw precision and the classes' F1 at the common recall against steps."""
+    panels = COLUMNS[3:]
+    figure, axes = plt.subplots(1, len(panels), figsize=(13, 3.6), constrained_layout=True)
+    for axis, column in zip(axes, panels, strict=True):
+        for name, rows in figures.items():
+            axis.plot([r["step"] for r in rows], [r[column] for r in rows], marker="o", label=name)
+        axis.set_title(f"{column} at recall {COMMON_RECALL}, val maps", fontsize=10)
+        axis.set_xlabel("step")
+        axis.grid(alpha=0.3)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(frameon=False, title="without", fontsize=8)
+    figure.savefig(picture, dpi=110)
+
+
+def main() -> None:
+    """Train, measure, print and draw."""
+    parser = parser_of(__doc__)
+    parser.add_argument("atoms", type=Path, help="training file of haruspex prepare")
+    parser.add_argument("pairs", type=Path, help="folder of pairs with INDEX.tsv")
+    parser.add_argument("out", type=Path, help="folder of the runs")
+    parser.add_argument("--only", help="one of the runs, by what it lacks")
+    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--device", default="cuda", help="where to train")
+    parser.add_argument("--annotate-on", default="auto", help="where the networks annotate")
+    parser.add_argument("--picture", type=Path)
+    options = parser.parse_args()
+    figures = {}
+    schedule = Schedule(snapshot_every=options.steps // 4, validate_every=options.steps)
+    for lacking, configuration in variants(options.steps).items():
+        if options.only in (None, lacking):
+            run = options.out / lacking.replace(" ", "_")
+            if not (run / f"weights-{options.steps}.pt").is_file():
+                train(configuration, options.atoms, run, options.device, schedule=schedule)
+            figures[lacking] = measure(run, options.pairs, options.annotate_on)
+    print("| without | " + " | ".join(COLUMNS) + " |\n|---" + "|---" * len(COLUMNS) + "|")
+    for lacking, rows in figures.items():
+        for row in rows:
+            cells = " | ".join(f"{row[column]:.3f}" for column in COLUMNS[1:])
+            print(f"| {lacking} | {row['step']:.0f} | {cells} |")
+    if options.picture:
+        draw(figures, options.picture)
+
+
+if __name__ == "__main__":
+    main()
