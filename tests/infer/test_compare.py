@@ -308,6 +308,12 @@ def test_a_long_chain_with_a_gap_is_broken_into_lines(tmp_path):
     text = (tmp_path / "long_residues.svg").read_text()
     assert text.count(">model</text>") == 2
     assert text.count('class="tip"') == 130
+    tips = [rect for rect in ElementTree.fromstring(text).iter() if rect.get("class") == "tip"]
+    places = [(float(rect.get("x")), float(rect.get("y"))) for rect in tips[58:62]]
+    (before, *_), (last, line), (first, same), (after, _) = places
+    width = float(tips[0].get("width"))
+    assert line == same
+    assert [last - before, first - last, after - first] == pytest.approx([width, 2 * width, width], abs=0.11)
 
 
 def test_compared_on_the_command_line(wrong, toy, tmp_path):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from haruspex_infer import find_elements
 from haruspex_infer.classes import HELIX, NUCLEOTIDE, STRAND
 from haruspex_infer.lines import angle, evenly
+from haruspex_infer.sheets import strand_pairs
 
 SEEDS = st.integers(0, 10_000)
 SHIFTS = st.tuples(*[st.floats(-40, 40)] * 3)
@@ -84,6 +85,15 @@ def test_a_bent_helix_stays_one_and_tells_its_bend():
         to_line(helix.points, rods.bent(np.array([[0, 0, z] for z in range(-22, 23)], float), 50.0)).mean()
         < 0.7
     )
+
+
+@pytest.mark.parametrize(
+    ("apart", "neighbours"),
+    [(3.4, False), (3.9, False), (4.4, True), (5.6, True), (6.1, False), (6.6, False)],
+)
+def test_strands_are_neighbours_at_the_distance_of_hydrogen_bonds(apart, neighbours):
+    strand = np.array([[0, 0, z] for z in np.arange(0, 20, 3.3)])
+    assert strand_pairs([strand, strand + [apart, 0, 0]]) == ([(0, 1)] if neighbours else [])
 
 
 @pytest.mark.parametrize("degrees", [50, 80])

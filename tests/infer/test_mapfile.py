@@ -322,8 +322,10 @@ def bad_files(folder):
     yield "wide_voxels.mrc", "voxels of 400 × 1.1 × 1.1 Å, which cannot be right"
     write_mrc(folder / "negative_voxels.mrc", numbered(), (1.1, 1.1, -1.1))
     yield "negative_voxels.mrc", "states no voxel size"
-    write_mrc(folder / "tilts.mrc", np.zeros((3, 1000, 1200), np.int8), ispg=0)
-    yield "tilts.mrc", "stack of 3 2D images of 1200 × 1000 pixels"
+    write_mrc(folder / "tilts.mrc", numbered(), ispg=0, nx=1200, ny=1000, nz=200)
+    yield "tilts.mrc", "stack of 200 2D images of 1200 × 1000 pixels"
+    write_mrc(folder / "thick.mrc", numbered(), ispg=0, nx=1200, ny=1000, nz=201)
+    yield "thick.mrc", "truncated"
     write_mrc(folder / "four_bits.mrc", numbered(), mode=101)
     yield "four_bits.mrc", "4-bit integers"
     write_mrc(folder / "negative_extended.mrc", numbered(), nsymbt=-4)

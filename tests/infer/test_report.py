@@ -181,7 +181,7 @@ def test_the_shown_part_lies_where_the_map_does():
     probabilities[0] = 1
     probabilities[:, 33, 22, 28] = (0.1, 0, 0.9, 0)
     shown = shown_volume(Annotation(given, probabilities, 0.0, 1.0))
-    assert shown.grid.voxels < given.grid.voxels
+    assert shown.grid.shape == (6 + 2 * 6, 6 + 2 * 7, 6 + 2 * 8)  # 8 Å on every side
     assert shown.grid.voxel_size == given.grid.voxel_size
     place = np.argwhere(shown.density == shown.density.max())
     assert len(place) == 1
