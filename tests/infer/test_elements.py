@@ -93,7 +93,7 @@ def test_a_bent_helix_stays_one_and_tells_its_bend():
 )
 def test_strands_are_neighbours_at_the_distance_of_hydrogen_bonds(apart, neighbours):
     strand = np.array([[0, 0, z] for z in np.arange(0, 20, 3.3)])
-    assert strand_pairs([strand, strand + [apart, 0, 0]]) == ([(0, 1)] if neighbours else [])
+    assert strand_pairs([strand, at(strand, apart, 0, 0)]) == ([(0, 1)] if neighbours else [])
 
 
 @pytest.mark.parametrize("degrees", [50, 80])

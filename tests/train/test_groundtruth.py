@@ -76,6 +76,17 @@ def test_half_of_the_mean_backbone_density_within_three_angstrom():
     assert not (truth == 1)[distance > 3].any()
 
 
+@pytest.mark.parametrize(("rescaled", "label"), [(0.05, 1), (0.005, 0)])
+def test_what_is_faint_even_for_its_element_is_other(rescaled, label):
+    density, distance = ball((0, 0, 0), 2.0, 20.0)
+    shell = (distance > 2) & (distance <= 3)
+    for _ in range(30):  # the mean of the map depends on the shell
+        density[shell] = density.mean() + (1 + rescaled) / 2 * (20 - density.mean())
+    truth = voxel_truth(density, GRID, one_atom_residues([(0, 0, 0)], ["A"]), np.array([1], np.uint8))
+    assert (truth[shell] == label).all()
+    assert (truth[distance <= 2] == 1).all()
+
+
 def test_a_faint_element_is_other():
     structure = one_atom_residues([(-8, 0, 0), (8, 0, 0)], ["A", "B"])
     strong, _ = ball((-8, 0, 0), 4.0, 10.0)
@@ -116,6 +127,13 @@ def test_strong_density_away_from_the_model_is_ignored():
     np.testing.assert_array_equal(truth == IGNORE, foreign > 0)
     level = ((density - density.mean()) / density.std()).astype(np.float32)
     assert not unmodelled(level, GRID, structure.xyz)[near_model <= 5].any()
+
+
+def test_strong_density_is_explained_up_to_five_angstrom():
+    density, distance = ball((0, 0, 0), 8.0, 10.0)
+    structure = one_atom_residues([(0, 0, 0)], ["A"])
+    truth = voxel_truth(density, GRID, structure, np.array([0], np.uint8))
+    np.testing.assert_array_equal(truth == IGNORE, (distance > 5) & (distance <= 8))
 
 
 def test_atoms_in_weak_density_explain_nothing():
