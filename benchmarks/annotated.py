@@ -1,7 +1,7 @@
 """What the pictures and figures of known failures are read from: annotated maps with their models."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -15,9 +15,8 @@ from haruspex_infer.annotation import Annotation
 from haruspex_infer.annotator import Annotator
 from haruspex_infer.classes import CLASSES, NUCLEOTIDE, OTHER
 from haruspex_infer.mapfile import Map, read_map
-from haruspex_infer.residues import residue_table
+from haruspex_infer.residues import RESOLVED, residue_table
 from haruspex_infer.structure import AMINO_ACID, NUCLEOTIDE_KIND, OTHER_KIND, Structure, read_structure
-from haruspex_train.groundtruth import STRONG
 from haruspex_train.library import AtomLibrary
 from haruspex_train.pairs import read_pairs
 from haruspex_train.scoreboard import RESOLUTION_LIMIT
@@ -111,7 +110,7 @@ def row(what: str, seen: list[Seen], of: Callable[[Seen], Chosen], where: str = 
     """Count what residues of some maps are called."""
     counts = np.zeros(len(CLASSES), np.int64)
     for each in seen:
-        counts += np.bincount(each.called[of(each) & (each.level >= STRONG)], minlength=len(CLASSES))
+        counts += np.bincount(each.called[of(each) & (each.level >= RESOLVED)], minlength=len(CLASSES))
     return Row(what, where or ", ".join(each.name for each in seen), counts)
 
 
@@ -123,18 +122,6 @@ def true(number: int) -> Callable[[Seen], Chosen]:
 def named(*names: str) -> Callable[[Seen], Chosen]:
     """Residues of some names."""
     return lambda seen: np.isin(seen.structure.name, names)
-
-
-def part(structure: Structure, residues: Chosen) -> Structure:
-    """Keep some residues of a structure."""
-    atoms = residues[structure.residue]
-    of_atoms = ("xyz", "element", "b_iso", "occupancy", "atom_name", "residue")
-    columns = {
-        f.name: getattr(structure, f.name)[atoms if f.name in of_atoms else residues]
-        for f in fields(Structure)
-    }
-    columns["residue"] = (np.cumsum(residues) - 1)[columns["residue"]]
-    return Structure(**columns)
 
 
 def section(
@@ -169,7 +156,7 @@ def coil(seen: Seen) -> Chosen:
 
 def about(title: str, seen: Seen, marked: Chosen) -> Section:
     """Section through the first of the chosen residues that has density."""
-    first = np.flatnonzero(marked & (seen.level >= STRONG))[0]
+    first = np.flatnonzero(marked & (seen.level >= RESOLVED))[0]
     return section(title, seen, seen.at(np.arange(len(marked)) == first).mean(axis=0), marked)
 
 

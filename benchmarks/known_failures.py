@@ -24,7 +24,6 @@ from annotated import (
     about,
     coil,
     named,
-    part,
     reflected,
     row,
     section,
@@ -39,8 +38,8 @@ from simulating import micelle, simulate, upright
 from haruspex_infer.annotator import Annotator
 from haruspex_infer.backbone import peptide_bonded
 from haruspex_infer.classes import CLASS_NAMES, CLASSES, HELIX, NUCLEOTIDE, OTHER, STRAND
+from haruspex_infer.residues import RESOLVED
 from haruspex_infer.structure import AMINO_ACID
-from haruspex_train.groundtruth import STRONG
 from haruspex_train.library import AtomLibrary
 from haruspex_train.scoreboard import RESOLUTION_LIMIT
 from haruspex_train.secondary import residue_classes, torsions
@@ -65,7 +64,8 @@ Case = tuple[list[Row], list[Section]]
 def in_micelle(maps: Maps) -> Case:
     """Compare a membrane protein alone and in a belt of detergent."""
     entry = maps.library.structure(MEMBRANE_ENTRY)
-    entry = part(entry, (entry.chain == entry.chain[0]) & (entry.kind == AMINO_ACID))
+    kept = (entry.chain == entry.chain[0]) & (entry.kind == AMINO_ACID)
+    entry = entry.part(kept[entry.residue])
     protein = upright(entry, residue_classes(entry) == HELIX.number)
     belt = micelle(protein)
     bare, clad = (
@@ -133,7 +133,7 @@ def of_coil(maps: Maps, what: str, which: Callable[[Seen], Chosen], entries: tup
     rows = []
     for seen, where in ((real, f"{len(real)} experimental maps"), (made, "")):
         rows += [row(what, seen, which, where), row("all coil", seen, coil, where)]
-    shown: list[Seen] = sorted((*real, *made), key=lambda s: -int((which(s) & (s.level >= STRONG)).sum()))
+    shown: list[Seen] = sorted((*real, *made), key=lambda s: -int((which(s) & (s.level >= RESOLVED)).sum()))
     return rows, [about(f"{s.name}: these green", s, which(s)) for s in shown[:3]]
 
 
