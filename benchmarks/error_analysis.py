@@ -225,7 +225,7 @@ def print_truths(cases: list[Case], of: Callable[[Case], dict[str, Figures]], ti
         print(f"| {name} | {medians(result[name] for result in results)} |", flush=True)
 
 
-def print_simulated(network: str, atoms: TrainingAtoms, cases: list[Case], crops: int) -> None:
+def print_simulated(network: str, atoms: TrainingAtoms, cases: list[Case], crops: int, device: str) -> None:
     """Print the published figures on simulated crops beside those of the maps."""
     classes = np.zeros(int(atoms.residue[-1]) + 1, np.uint8)
     classes[atoms.residue] = atoms.cls
@@ -234,7 +234,7 @@ def print_simulated(network: str, atoms: TrainingAtoms, cases: list[Case], crops
     parts = []
     rows: dict[int, list[tuple[NDArray[np.int64], NDArray[np.bool_]]]] = {c.number: [] for c in STRUCTURED}
     steps = {c.number: steps_to(classes == c.number, ~first[1:]) for c in STRUCTURED}
-    for crop in simulated_residues(network, atoms, 3.0, crops):
+    for crop in simulated_residues(network, atoms, 3.0, crops, device=device):
         counted = crop.sigma_level >= RESOLVED
         if (crop.truth[counted] == NUCLEOTIDE.number).any() or counted.sum() < 20:
             continue
@@ -293,7 +293,8 @@ def main() -> None:
     print_truths(cases, other_truths, "The same answers against other truths, medians")
     print_truths(cases, label_rules, "Perfect networks: what rules of labelling allow, medians")
     if options.atoms is not None:
-        print_simulated(options.network, load_training_atoms(options.atoms, "val"), cases, options.crops)
+        atoms = load_training_atoms(options.atoms, "val")
+        print_simulated(options.network, atoms, cases, options.crops, options.device)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ _MAP_ENDINGS = (".mrc", ".map", ".ccp4")
 # ending of packed files by their first bytes
 _PACKED = {b"\x1f\x8b": ".gz", b"BZ": ".bz2"}
 _ENDINGS = (*_PACKED.values(), *_MAP_ENDINGS)
+_PIECE = 2**26
 _OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZ": bz2.open}
 
 
@@ -264,10 +265,10 @@ def _named_for(path: Path, packed: str) -> bool:
     return name.endswith(packed) and name.removesuffix(packed).endswith(_MAP_ENDINGS)
 
 
-def _pieces(total: int, size: int = 2**26) -> Iterator[int]:
+def _pieces(total: int) -> Iterator[int]:
     """Split a number of bytes, so that a corrupt header cannot ask for one huge read."""
-    for start in range(0, total, size):
-        yield min(size, total - start)
+    for start in range(0, total, _PIECE):
+        yield min(_PIECE, total - start)
 
 
 def _refuse_what_memory_cannot_hold(header: MapHeader, name: str) -> None:

@@ -18,12 +18,11 @@ _SURROUND = 3.0  # Å: standard deviation of the Gaussian that tells the density
 _DISTINCT = 0.7  # share of the contrast of distinct peaks that a phosphate reaches
 _LOWEST = 0.2  # height of the faintest peak; 1 is strong density
 _BRIDGE = 0.25  # share of the lower of two peaks that the density between them keeps
+_FEWEST = 3  # phosphates of a chain
 _SHARPEST = 75.0  # degrees at a phosphate between its two neighbours
 
 
-def phosphate_chains(
-    density: NDArray[np.float32], share: NDArray[np.float32], grid: Grid, shortest: int = 3
-) -> list[Points]:
+def phosphate_chains(density: NDArray[np.float32], share: NDArray[np.float32], grid: Grid) -> list[Points]:
     """Link the phosphates of nucleic acid to chains.
 
     Parameters
@@ -34,8 +33,6 @@ def phosphate_chains(
         Probability of nucleotide.
     grid : Grid
         Where the voxels lie.
-    shortest : int
-        Phosphates that a chain must have.
 
     Returns
     -------
@@ -49,7 +46,7 @@ def phosphate_chains(
     grid = coarse.working(_FINEST, _COARSEST, _EDGE)
     weight = resample_density(density[box], coarse, grid) * resample_probabilities(share[box], coarse, grid)
     peaks, heights, field = _peaks(np.clip(weight, 0, None), grid)
-    if len(peaks) < shortest:
+    if len(peaks) < _FEWEST:
         return []
     links = _links(peaks, heights, field, grid)
     neighbours: list[list[int]] = [[] for _ in peaks]
@@ -64,7 +61,7 @@ def phosphate_chains(
         joined, gone = chain_of[i], chain_of[j]
         chain_of = [joined if chain == gone else chain for chain in chain_of]
     chains = [_walked(start, neighbours) for start in range(len(peaks)) if len(neighbours[start]) == 1]
-    kept = [chain for chain in chains if len(chain) >= shortest and chain[0] < chain[-1]]
+    kept = [chain for chain in chains if len(chain) >= _FEWEST and chain[0] < chain[-1]]
     return [peaks[chain] for chain in sorted(kept, key=len, reverse=True)]
 
 
