@@ -86,6 +86,17 @@ def test_copies_that_the_map_does_not_show_are_refused(tetramer, tmp_path):
     assert (model.copies, model.refused) == (1, 3)  # the last lies on the original itself
 
 
+def test_a_copy_that_fits_worse_than_the_original_is_refused(tetramer, tmp_path):
+    density_map, whole = tetramer
+    density = density_map.density.copy()
+    third = whole.part(np.isin(whole.residue, np.arange(48, 56)))  # 8 of the 24 residues of a helix
+    density[near(density_map.grid, third.xyz, 3.5)] = 0
+    made = with_operators(subunit(), [turn(a) for a in (90, 180, 270)])
+    path = written(made, tmp_path / "model.cif")
+    model = read_model([path], Map.from_array(density, 1.1, density_map.grid.origin))
+    assert (model.copies, model.refused) == (2, 1)
+
+
 def test_what_the_model_lists_already_is_not_added(tetramer, tmp_path):
     density_map, _ = tetramer
     made = subunit()
