@@ -3,8 +3,8 @@
     python benchmarks/ablation.py ATOMS PAIRS OUT [--only WHAT] [--picture CURVES.png]
 
 Short runs, alike but for what they lack. Their snapshots annotate the `val` maps; at a median recall of 0.95
-(`operating_point.py`) precisions can be compared. A run or a snapshot that OUT holds already is not repeated, so
-that the runs may be made one by one, side by side on one GPU.
+(`operating_point.py`) precisions can be compared. A run or a snapshot that OUT holds already is not repeated,
+so that the runs may be made one by one, side by side on one GPU.
 """
 
 import csv
