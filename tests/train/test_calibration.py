@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from pairing import network
 from toys import lump, valid_network
 
 from haruspex_infer.annotator import Annotator
+from haruspex_infer.classes import NUCLEOTIDE
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.network import METADATA_KEY
 from haruspex_infer.session import Session
@@ -48,6 +50,16 @@ def test_odds_are_found():
         maps.append(Cases(part.name, shift(part.probability).astype(np.float32), part.residue, part.truth))
     found = fit(maps, class_odds=True)
     np.testing.assert_allclose(found.log_odds, [0, 1, -0.5, 0], atol=0.2)
+
+
+def test_a_class_that_no_map_holds_is_not_abolished():
+    maps = []
+    for k in range(3):
+        part = made_cases(str(k), k, 1.0)
+        held = part.truth[part.residue] != NUCLEOTIDE.number
+        maps.append(replace(part, probability=part.probability[held], residue=part.residue[held]))
+    found = fit(maps, class_odds=True)
+    assert -6 < found.log_odds[NUCLEOTIDE.number] < 0
 
 
 def test_the_left_out_map_has_no_part_in_its_correction():
