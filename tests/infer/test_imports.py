@@ -1,12 +1,17 @@
 """What is imported when: the training package relies on light imports, and torch must never come in."""
 
+import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
 
 import pytest
 from toys import lump
 
 import haruspex_infer
+
+ROOT = Path(__file__).parents[2]
 
 
 def modules_after(code: str) -> set[str]:
@@ -41,3 +46,24 @@ def test_public_names_are_there():
     assert callable(haruspex_infer.annotate)
     with pytest.raises(AttributeError, match="no attribute 'wonder'"):
         haruspex_infer.wonder  # noqa: B018
+
+
+def test_imports_go_one_way():
+    """No module imports, anywhere in it and be it for types alone, one that is built on it."""
+    files = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts): path
+        for path in ROOT.glob("haruspex_*/**/*.py")
+    }
+    files = {name.removesuffix(".__init__"): path for name, path in files.items()}
+    # the package itself only hands on what its modules offer
+    files.pop("haruspex_infer")
+    graph = {}
+    for name, path in files.items():
+        imported = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                of_names = {f"{node.module}.{alias.name}" for alias in node.names}
+                imported |= of_names & files.keys() or {node.module} & files.keys()
+        graph[name] = imported
+    order = list(TopologicalSorter(graph).static_order())  # raises where it finds a circle
+    assert order.index("haruspex_infer.annotatedmap") < order.index("haruspex_infer.annotation")
