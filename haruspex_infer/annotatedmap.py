@@ -96,18 +96,17 @@ class AnnotatedMap:
         return self.source.part(box)
 
     def slabs(self, axis: int = 0) -> Iterator[tuple[Box, NDArray[np.float32]]]:
-        """Yield all probabilities in slabs: the box of each and `part` of it.
+        """Go through all probabilities in slabs.
 
         Parameters
         ----------
         axis : int
             Axis of (z, y, x) along which the slabs follow each other.
 
-        Yields
-        ------
-        box : tuple of slice
-            Voxels along z, y and x.
-        probabilities : ndarray of float32, shape (4, z, y, x)
+        Returns
+        -------
+        iterator of (box, probabilities)
+            The box of each slab, a tuple of slices along z, y and x, and `part` of it.
         """
         return self._in_slabs(self.part, axis)
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from loopback import Archive, add_entry
 from packing import pack
 from pairing import write_pair
 from tiny import SPLITS, models
@@ -51,3 +52,20 @@ def tiny_atoms(training_file):
 def pairs(tmp_path):
     """Folder with one pair of map and model."""
     return write_pair(tmp_path)
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A server on this machine that holds one entry of the archives."""
+    add_entry(tmp_path / "archive", 1)
+    made = Archive(tmp_path / "archive")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Where fetched files go."""
+    made = tmp_path / "fetched"
+    made.mkdir()
+    return made

@@ -5,7 +5,7 @@ from datetime import date
 from itertools import pairwise
 
 import pytest
-from loopback import Archive, add_entry
+from loopback import add_entry
 
 from haruspex_infer.errors import HaruspexError
 from haruspex_train import archive as archive_module
@@ -20,22 +20,6 @@ QUICK = TransferSettings(
     connections=3, per_second=1000, attempts=4, back_off=0.01, longest_wait=2, stalled_after=0.5
 )
 MAP = "structures/EMD-1/map/emd_1.map.gz"
-
-
-@pytest.fixture
-def server(tmp_path):
-    root = tmp_path / "archive"
-    add_entry(root, 1)
-    made = Archive(root)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def folder(tmp_path):
-    made = tmp_path / "fetched"
-    made.mkdir()
-    return made
 
 
 def hosts(server):

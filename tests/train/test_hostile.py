@@ -4,7 +4,6 @@ import gzip
 from pathlib import Path
 
 import pytest
-from loopback import Archive, add_entry
 from test_archive import MAP, QUICK, hosts, same
 
 from haruspex_infer.errors import HaruspexError
@@ -15,21 +14,6 @@ from haruspex_train.emdb import Wanted, read_header
 from haruspex_train.measure import archive_scores
 from haruspex_train.pairs import Pair, read_pairs
 from haruspex_train.transfer import Transfer
-
-
-@pytest.fixture
-def server(tmp_path):
-    add_entry(tmp_path / "archive", 1)
-    made = Archive(tmp_path / "archive")
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def folder(tmp_path):
-    made = tmp_path / "fetched"
-    made.mkdir()
-    return made
 
 
 def test_redirects_within_the_host_are_followed(server, folder):
