@@ -51,8 +51,10 @@ class Engine(Protocol):
     bytes_per_voxel: int
     edge: int | None
 
-    def run(self, tiles: NDArray[np.float32], out: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        """Return probabilities, in `out` if it is given."""
+    def run(
+        self, tiles: NDArray[np.float32], out: NDArray[np.float32] | None, last: bool = False
+    ) -> NDArray[np.float32]:
+        """Return probabilities, in `out` if it is given; give back the memory it took, if it is the last."""
         ...
 
     def ranks(self) -> Ranks:
@@ -69,22 +71,30 @@ class OnnxRuntimeEngine:
         self._session = session
         self._binds = True
 
-    def run(self, tiles: NDArray[np.float32], out: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        """Return probabilities, in `out` if it is given."""
+    def run(
+        self, tiles: NDArray[np.float32], out: NDArray[np.float32] | None, last: bool = False
+    ) -> NDArray[np.float32]:
+        """Return probabilities, in `out` if it is given; give back the memory it took, if it is the last."""
+        settings = _giving_back() if last and self.edge is None else None
         if out is not None and self._binds:
             try:
-                return self._run_bound(tiles, out)
+                return self._run_bound(tiles, out, settings)
             except Exception as error:  # the plain call works where binding does not, or says what is wrong
                 if says_gpu_lost(error):
                     raise
                 self._binds = False
-        answer = self._session.run(["probabilities"], {"density": tiles})[0]
+        answer = self._session.run(["probabilities"], {"density": tiles}, settings)[0]
         if out is None:
             return answer
         np.copyto(out, answer)
         return out
 
-    def _run_bound(self, tiles: NDArray[np.float32], out: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _run_bound(
+        self,
+        tiles: NDArray[np.float32],
+        out: NDArray[np.float32],
+        settings: Any,  # noqa: ANN401 - it has no types
+    ) -> NDArray[np.float32]:
         """Let ONNX Runtime read and write the caller's memory: nothing is allocated or copied for it."""
         binding = self._session.io_binding()
         for bind, name, array in (
@@ -92,7 +102,7 @@ class OnnxRuntimeEngine:
             (binding.bind_output, "probabilities", out),
         ):
             bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
-        self._session.run_with_iobinding(binding)
+        self._session.run_with_iobinding(binding, settings)
         binding.synchronize_outputs()
         return out
 
@@ -128,13 +138,17 @@ class OpenVinoEngine:
         self.name = f"openvino {used.to_string().replace('bf16', 'bfloat16').replace('f32', 'float32')}"
         self._tensor = openvino.Tensor
 
-    def run(self, tiles: NDArray[np.float32], out: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        """Return probabilities, in `out` if it is given."""
+    def run(
+        self, tiles: NDArray[np.float32], out: NDArray[np.float32] | None, last: bool = False
+    ) -> NDArray[np.float32]:
+        """Return probabilities, in `out` if it is given; give back the memory it took, if it is the last."""
         self._request.infer({0: self._tensor(np.ascontiguousarray(tiles), shared_memory=True)})
         answer = self._request.get_output_tensor(0).data
-        if out is None:
-            return answer.copy()
+        out = np.empty_like(answer) if out is None else out
         np.copyto(out, answer)
+        if last:
+            del answer
+            self._compiled.release_memory()
         return out
 
     def ranks(self) -> Ranks:
@@ -245,6 +259,15 @@ def _options(threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
     options.use_deterministic_compute = True
     options.log_severity_level = _FATAL
     return options
+
+
+def _giving_back() -> Any:  # noqa: ANN401 - onnxruntime has no types
+    """Return the settings of a run after which the memory of activations goes back to the system."""
+    import onnxruntime
+
+    settings = onnxruntime.RunOptions()
+    settings.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return settings
 
 
 def cuda_session(model: bytes, number: int, threads: int, extra: dict[str, str]) -> tuple[Any, str]:

@@ -82,20 +82,29 @@ class Plan:
         the larger of two: the map (4 bytes a voxel) while it is surveyed; or, later, the map where it is no
         view of a file, 6 bytes for each voxel of the region, the largest tile and slabs.
         """
-        map_bytes = 4 * self.map.grid.voxels
-        always = (
+        return self._always + max(4 * self.map.grid.voxels, self._later)
+
+    def room(self, memory: float) -> float:
+        """Return the bytes that are left for tiles where the whole is to keep to some."""
+        return memory - self._always - self._later
+
+    @property
+    def _always(self) -> int:
+        return (
             _PROGRAM_BYTES
             + (0 if self.working == self.map.grid else 4 * self.working.voxels)
             + (0 if self.mask is None else self.map.grid.voxels)
         )
-        later = (
-            (0 if self.map.mapped else map_bytes)
+
+    @property
+    def _later(self) -> int:
+        return (
+            (0 if self.map.mapped else 4 * self.map.grid.voxels)
             + Field.memory(self.survey.region)
             + self.activations
             + self.tiles.largest * ((self.helpers + 1) * _TILE_BYTES + self.helpers * _WEIGHT_BYTES)
             + max(SLAB_VOXELS, math.prod(self.map.grid.shape[1:])) * _SLAB_BYTES
         )
-        return always + max(map_bytes, later)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -176,7 +185,7 @@ def with_tiles(plan: Plan, contract: Contract, session: Session, memory: float |
     HaruspexError
         If the map does not fit into memory.
     """
-    room = None if memory is None else memory - plan.memory
+    room = None if memory is None else plan.room(memory)
     plan = _laid(plan, contract, session, session.most_voxels(room))
     # an allocation beyond memory need not fail: the kernel may kill the program later, without a word
     _refuse_beyond_memory(plan.memory - (0 if session.device == "cpu" else plan.activations), plan.map)

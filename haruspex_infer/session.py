@@ -103,7 +103,9 @@ class Session:
         """Return the bytes that a tile of so many voxels takes, on the device."""
         return voxels * self._engine.bytes_per_voxel
 
-    def run(self, tiles: NDArray[np.float32], out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    def run(
+        self, tiles: NDArray[np.float32], out: NDArray[np.float32] | None = None, last: bool = False
+    ) -> NDArray[np.float32]:
         """Return class probabilities.
 
         Parameters
@@ -112,6 +114,8 @@ class Session:
             Normalised density, contiguous.
         out : ndarray, shape (n, 4, d', h', w'), optional
             Where to write the answer, contiguous: nothing needs to be allocated then.
+        last : bool
+            Whether the memory that a CPU took for it is given back, because no tile follows soon.
 
         Returns
         -------
@@ -128,7 +132,7 @@ class Session:
             If the device fails for another reason.
         """
         try:
-            return self._engine.run(tiles, out)
+            return self._engine.run(tiles, out, last)
         except Exception as error:  # the runtimes' errors share no base class but this
             text = first_line(error)
             if says_no_memory(error):

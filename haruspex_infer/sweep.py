@@ -96,7 +96,7 @@ class Sweep:
                     if len(stored) > helpers:  # the buffer that comes next is free again
                         stored.popleft().result()
                     edges = tuple(edge - 2 * margin for edge in tile.shape)
-                    answer = session.run(density[None], answers.next(edges)[None])[0]
+                    answer = session.run(density[None], answers.next(edges)[None], last=not cut)[0]
                     self.first_tile = self.first_tile or since_start()
                     stored.append(after.submit(self._store, tile, answer))
                 for storing in stored:

@@ -43,11 +43,11 @@ def failing_beyond(monkeypatch, voxels, message):
 
     asked, real = [], OnnxRuntimeEngine.run
 
-    def run(self, tiles, out):
+    def run(self, tiles, out, last=False):
         asked.append(tiles.size)
         if tiles.size > voxels:
             raise onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException(message)
-        return real(self, tiles, out)
+        return real(self, tiles, out, last)
 
     monkeypatch.setattr(OnnxRuntimeEngine, "run", run)
     return asked
@@ -124,7 +124,7 @@ def test_a_failure_on_one_of_several_devices_ends_the_run(toy, given, small_tile
     annotator = Annotator(toy, "cpu")
     plan = annotator.plan(given)
     sessions = [Session(toy, "cpu"), Session(toy, "cpu")]
-    monkeypatch.setattr(sessions[1], "run", lambda *_: (_ for _ in ()).throw(HaruspexError("it broke")))
+    monkeypatch.setattr(sessions[1], "run", lambda *_, **__: (_ for _ in ()).throw(HaruspexError("it broke")))
     with pytest.raises(HaruspexError, match="it broke"):
         Sweep(plan, annotator.contract.normaliser).run(sessions)
 
