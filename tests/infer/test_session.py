@@ -1,4 +1,5 @@
 import os
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -187,3 +188,39 @@ def test_a_failing_run_is_told_in_one_sentence(toy):
 
 def test_cores_follow_the_affinity_of_the_process():
     assert 1 <= available_cores() <= len(os.sched_getaffinity(0))
+
+
+def test_openvino_answers_like_onnx_runtime(toy):
+    pytest.importorskip("openvino")
+    from haruspex_infer.engines import OpenVinoEngine, onnxruntime_engine
+
+    model = toy.read_bytes()
+    plain, other = onnxruntime_engine(model, "toy", 1), OpenVinoEngine(model, 1, "f32")
+    assert other.name == "openvino float32"
+    assert other.ranks() == plain.ranks()
+    out = np.full((1, 4, 16, 16, 8), -1, dtype=np.float32)
+    for seed in range(3):
+        tile = np.random.default_rng(seed).normal(size=(1, 1, 16, 16, 8)).astype(np.float32)
+        answer = other.run(tile, out, last=seed == 1)
+        assert answer is out
+        np.testing.assert_allclose(answer, plain.run(tile, None), atol=1e-5)
+        np.testing.assert_array_equal(other.run(tile, None), answer)
+
+
+def test_memory_is_given_back_after_the_last_tile_and_the_next_answers_as_before(toy):
+    from haruspex_infer.engines import onnxruntime_engine
+
+    session = onnxruntime_engine(toy.read_bytes(), "toy", 1)
+    tile = np.random.default_rng(0).normal(size=(1, 1, 96, 96, 96)).astype(np.float32)
+    out = np.empty((1, 4, 96, 96, 96), np.float32)
+
+    def held():
+        return int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) * 1024
+
+    if not Path("/proc/self/status").exists():
+        pytest.skip("this system does not tell a process its memory")
+    first = session.run(tile, out).copy()
+    before = held()
+    session.run(tile, out, last=True)
+    assert held() < before - tile.nbytes
+    np.testing.assert_array_equal(session.run(tile, out), first)
