@@ -29,9 +29,9 @@ from haruspex_infer.engines import (
     gpu_trials,
     onnxruntime_engine,
 )
-from haruspex_infer.halves import read_metadata
 from haruspex_infer.mapfile import read_map
 from haruspex_infer.network import METADATA_KEY, find_network, parse_contract
+from haruspex_infer.onnxfile import read_metadata
 from haruspex_infer.plan import find_molecule
 from haruspex_infer.resources import available_cores
 

@@ -5,8 +5,8 @@
 For each map: the median run of the command as users start it (report off), its stages, then in the same run
 (a) the scheme of the 2019 program with the same weights: tiles of 40³ every 20 voxels over the whole box,
     all in memory at once, no solvent skipped, the central 20³ of each answer kept; where there are more tiles
-    than --sample says, so many are run and the time is scaled to all of them (marked ~); ratios of that to our
-    network's stage, and of the whole command with the one or the other,
+    than --sample says, so many are run and the time is scaled to all of them (marked ~); ratios of that to
+    our network's stage, and of the whole command with the one or the other,
 (b) PyTorch with the same weights on the same tiles as ours (with --pytorch),
 (c) the floor: bytes read and written at the rate measured here for files of that size, and the voxels of our
     tiles at the rate of the fastest tile measured here.
