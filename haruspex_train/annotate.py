@@ -94,7 +94,7 @@ def _annotated(candidate: Candidate, out: Path) -> dict[str, Any]:
     density_map = read_map(candidate.pair.map_path)
     structure = read_model(candidate.pair.model_paths, density_map).structure
     own = voxel_truth(density_map.density, density_map.grid, structure, residue_classes(structure))
-    truth = working_labels(own, density_map.grid, IGNORE)
+    truth = working_labels(own, density_map.grid)
     grid = working_grid(density_map.grid)
     blank = np.broadcast_to(np.float32(0), grid.shape)
     path = truth_path(out, candidate.name)

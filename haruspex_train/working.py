@@ -42,7 +42,7 @@ def working_density(density: NDArray[np.floating], grid: Grid) -> NDArray[np.flo
     return resample_density(density, grid, target)
 
 
-def working_labels(labels: NDArray[np.uint8], grid: Grid, outside: int) -> NDArray[np.uint8]:
+def working_labels(labels: NDArray[np.uint8], grid: Grid) -> NDArray[np.uint8]:
     """Bring labels to the working grid of their map: each voxel takes the label of the nearest.
 
     Parameters
@@ -50,8 +50,6 @@ def working_labels(labels: NDArray[np.uint8], grid: Grid, outside: int) -> NDArr
     labels : ndarray of uint8, shape (z, y, x)
         Labels on `grid`.
     grid : Grid
-    outside : int
-        Label of voxels whose centre lies beyond the map's own voxels.
 
     Returns
     -------
@@ -61,12 +59,9 @@ def working_labels(labels: NDArray[np.uint8], grid: Grid, outside: int) -> NDArr
     target = working_grid(grid)
     if target == grid:
         return labels
-    nearest, beyond = [], []
+    nearest = []
     for axis in range(3):
         places = np.rint((target.centres(axis) - grid.origin[axis]) / grid.voxel_size[axis]).astype(np.int64)
-        beyond.append((places < 0) | (places >= grid.shape[axis]))
+        # the working grid reaches less than half of its voxels beyond the map: centres do only by rounding
         nearest.append(np.clip(places, 0, grid.shape[axis] - 1))
-    moved = labels[np.ix_(*nearest)]
-    for axis, off in enumerate(beyond):
-        np.moveaxis(moved, axis, 0)[off] = outside
-    return moved
+    return labels[np.ix_(*nearest)]

@@ -9,6 +9,7 @@ from loopback import add_entry
 
 from haruspex_infer.errors import HaruspexError
 from haruspex_train import archive as archive_module
+from haruspex_train import client
 from haruspex_train.archive import fetch_entries
 from haruspex_train.client import NotThereError, TransferSettings
 from haruspex_train.emdb import Hosts, Wanted, read_header
@@ -61,6 +62,16 @@ def test_a_server_that_never_mends_gives_an_error_and_no_file(server, folder, fa
         Transfer(folder, QUICK).obtain(server.url, MAP, folder)
     assert not (folder / "emd_1.map.gz").exists()
     assert len(server.requests["/" + MAP]) <= QUICK.attempts + 1
+
+
+def test_requests_keep_their_distance(server, monkeypatch):
+    waits = []
+    monkeypatch.setattr(client.time, "monotonic", lambda: 100.0)
+    monkeypatch.setattr(client.time, "sleep", waits.append)
+    asking = client.Client(TransferSettings(per_second=2))
+    for _ in range(3):
+        client.give_back(asking.get(f"{server.url}/{MAP}", {}))
+    assert waits == [0.0, 0.5, 1.0]
 
 
 def test_a_cut_transfer_goes_on_where_it_was_cut(server, folder):

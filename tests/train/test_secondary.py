@@ -136,6 +136,9 @@ def test_extension_stops_at_gaps_and_other_elements(model):
 def test_profiles_exclude_each_other():
     phi, psi = np.meshgrid(np.arange(-180.0, 181), np.arange(-180.0, 181))
     assert not (helical(phi, psi) & stretched(phi, psi)).any()
+    inside = np.array([[-99, -74], [-41, -11], [-99, -11], [-41, -74]]).T
+    assert helical(*inside).all()
+    assert not helical(*np.array([[-101, -40], [-39, -40], [-60, -76], [-60, -9]]).T).any()
     assert helical(np.array(HELIX[0]), np.array(HELIX[1]))
     assert stretched(np.array(STRAND[0]), np.array(STRAND[1]))
     nothing = np.array([np.nan])
