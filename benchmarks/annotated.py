@@ -155,9 +155,9 @@ def coil(seen: Seen) -> Chosen:
 
 
 def about(title: str, seen: Seen, marked: Chosen) -> Section:
-    """Section through the first of the chosen residues that has density."""
-    first = np.flatnonzero(marked & (seen.level >= RESOLVED))[0]
-    return section(title, seen, seen.at(np.arange(len(marked)) == first).mean(axis=0), marked)
+    """Section through that of the chosen residues which has the strongest density."""
+    strongest = int(np.argmax(np.where(marked, np.nan_to_num(seen.level), -np.inf)))
+    return section(title, seen, seen.at(np.arange(len(marked)) == strongest).mean(axis=0), marked)
 
 
 def reflected(seen: Seen) -> tuple[Map, Structure]:

@@ -9,7 +9,6 @@ a picture. A residue is called what its backbone atoms are called in the mean, a
 atoms are; those under 1 σ do not count.
 """
 
-import argparse
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +29,7 @@ from annotated import (
     true,
     voxels,
 )
+from commandline import add_network, add_pairs, parser_of
 from map_warnings import blurred
 from scipy.spatial import cKDTree
 from sections import Section, draw
@@ -58,14 +58,17 @@ HAIRPIN_ENTRIES = ("3s60", "2vq4")
 DNA_ENTRIES, RNA_ENTRIES = ("1a74", "1b3t"), ("1kxk", "1nlc")
 MEMBRANE_ENTRY = "3cap"
 
+BESIDE = 3.5
+"""Å from the nearest atom of the protein beyond which density is that of the micelle."""
+
 Case = tuple[list[Row], list[Section]]
 
 
 def in_micelle(maps: Maps) -> Case:
     """Compare a membrane protein alone and in a belt of detergent."""
     entry = maps.library.structure(MEMBRANE_ENTRY)
-    kept = (entry.chain == entry.chain[0]) & (entry.kind == AMINO_ACID)
-    entry = entry.part(kept[entry.residue])
+    wanted = (entry.chain == entry.chain[0]) & (entry.kind == AMINO_ACID)
+    entry = entry.part(wanted[entry.residue])
     protein = upright(entry, residue_classes(entry) == HELIX.number)
     belt = micelle(protein)
     bare, clad = (
@@ -74,8 +77,9 @@ def in_micelle(maps: Maps) -> Case:
     )
     grid = clad.annotation.grid
     places = grid.positions(np.moveaxis(np.indices(grid.shape), 0, -1).reshape(-1, 3))
-    of_belt = (cKDTree(belt.xyz).query(places, distance_upper_bound=2)[0] < 2).reshape(grid.shape)
-    counts = voxels(clad, of_belt)
+    of_belt = cKDTree(belt.xyz).query(places, distance_upper_bound=2)[0] < 2
+    of_belt &= cKDTree(protein.xyz).query(places, distance_upper_bound=BESIDE)[0] > BESIDE
+    counts = voxels(clad, of_belt.reshape(grid.shape))
     rows = [row("helix", [seen], true(HELIX.number)) for seen in (bare, clad)]
     rows.append(Row("voxels of the micelle", clad.name, counts))
     middle = protein.xyz.mean(axis=0)
@@ -221,18 +225,15 @@ CASES: dict[str, tuple[str, Callable[[Maps], Case]]] = {
 
 def main() -> None:
     """Measure, print and draw."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("pairs", type=Path, help="folder of pairs with INDEX.tsv")
+    parser = parser_of(__doc__)
+    add_pairs(parser)
     parser.add_argument("library", type=Path, help="folder of packed atomic models")
     parser.add_argument("out", type=Path, help="folder for the pictures")
-    parser.add_argument("--network", default="residual", help="name or ONNX file")
+    add_network(parser)
     parser.add_argument("--case", action="append", choices=CASES, help="several times for several")
-    parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    maps = Maps(Annotator(options.network, options.device), options.pairs, AtomLibrary(options.library))
+    maps = Maps(Annotator(options.network, options.device), options.folder, AtomLibrary(options.library))
     for name in options.case or CASES:
         title, measure = CASES[name]
         rows, sections = measure(maps)

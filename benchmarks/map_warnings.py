@@ -11,12 +11,12 @@ mirrored, a third table compares the two: a network that knows the hand annotate
 and less surely.
 """
 
-import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from commandline import add_network, add_pairs, parser_of
 from numpy.typing import NDArray
 
 from haruspex_infer.annotatedmap import MOLECULE
@@ -148,13 +148,10 @@ def print_hands(found: dict[str, dict[str, tuple[float, float]]]) -> None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folder", type=Path, help="folder of pairs with INDEX.tsv")
-    parser.add_argument("--network", default="residual", help="name or ONNX file")
+    parser = parser_of(__doc__)
+    add_pairs(parser)
+    add_network(parser)
     parser.add_argument("--variant", action="append", choices=VARIANTS, help="several times for several")
-    parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     annotator = Annotator(options.network, options.device)
     heads = ["above/below", "detail", "helices", "hand", "scale", "certainty"]

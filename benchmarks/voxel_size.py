@@ -9,12 +9,12 @@ of another size, and how near the size found is to the true one. With ``--profil
 compared with is made anew, of ``train`` entries, and printed. No network is run.
 """
 
-import argparse
 import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from commandline import parser_of
 from measuring import table
 from numpy.typing import NDArray
 from simulating import simulate
@@ -70,9 +70,7 @@ def rates(found: list[Spectrum], what: str) -> list[list[str]]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of(__doc__)
     parser.add_argument("library", type=Path, help="folder of packed atomic models")
     parser.add_argument("--profile", action="store_true", help="make the profile anew")
     options = parser.parse_args()
