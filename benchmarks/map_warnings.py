@@ -8,12 +8,14 @@ mirrored, with inverted contrast, blurred to 6, 8 and 10 Å, cut off at 6 Å, wi
 too large, and with white noise or noise of the map's own spectrum in their place. Prints what was measured on
 each, then for every variant how many maps drew which warning. Where maps were annotated as they are and
 mirrored, a third table compares the two: a network that knows the hand annotates less of the mirror image,
-and less surely.
+and less surely. With ``--density-only`` no network is run, and nothing is said of the hand.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from commandline import add_network, add_pairs, parser_of
@@ -26,6 +28,8 @@ from haruspex_infer.classes import OTHER
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.example import example_map
 from haruspex_infer.mapfile import Map, read_map
+from haruspex_infer.normalise import INVERTED, Normaliser, is_inverted
+from haruspex_infer.outside import judge, middle
 from haruspex_train.pairs import read_pairs
 
 Volume = NDArray[np.float32]
@@ -36,6 +40,7 @@ KINDS = {
     "hand": "wrong hand",
     "scale": "voxel size may",
 }
+REFUSED = "refused"
 LARGE = "EMD-11007"
 SURE = 0.9
 
@@ -123,6 +128,17 @@ def maps_of(folder: Path) -> dict[str, Path]:
     return dict(sorted(files.items(), key=lambda item: item[1].stat().st_size))
 
 
+def density_only(map_: Map) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return what a map is asked and told of without a network."""
+    normaliser = Normaliser()
+    offset, scale = normaliser.measure(map_.density, map_.grid.voxel_size)
+    box = middle(map_.grid.shape)
+    density = normaliser.apply(map_.density[box], offset, scale)
+    found = judge(density, None, map_.grid.part(box))
+    inverted = (INVERTED,) if is_inverted(normaliser.apply(map_.density, offset, scale)) else ()
+    return found.as_dict(), (*inverted, *found.warnings)
+
+
 def shares(annotation: Annotation) -> tuple[float, float]:
     """Share of the molecular density that is annotated, and that is so with a probability of 0.9."""
     molecule = annotation.map.density >= annotation.level(MOLECULE)
@@ -152,35 +168,41 @@ def main() -> None:
     add_pairs(parser)
     add_network(parser)
     parser.add_argument("--variant", action="append", choices=VARIANTS, help="several times for several")
+    parser.add_argument("--density-only", action="store_true", help="run no network")
     options = parser.parse_args()
-    annotator = Annotator(options.network, options.device)
-    heads = ["above/below", "detail", "helices", "hand", "scale", "certainty"]
-    heads += ["annotated", "sure", "warnings"]
+    annotator = None if options.density_only else Annotator(options.network, options.device)
+    heads = ["above/below", "detail", "helices", "hand", "scale", "gain", "annotated", "sure", "warnings"]
     print(f"| variant | map | {' | '.join(heads)} |\n|---|---|{'---|' * len(heads)}")
     counts: dict[str, list[str]] = {}
+    told = (*KINDS, REFUSED)
     found: dict[str, dict[str, tuple[float, float]]] = {}
     for variant in options.variant or VARIANTS:
         found[variant], drawn = {}, []
         for name, path in maps_of(options.folder).items():
+            share = (math.nan, math.nan)
             try:
-                annotation = annotator.annotate(VARIANTS[variant](read_map(path)))
+                map_ = VARIANTS[variant](read_map(path))
+                if annotator is None:
+                    checks, notes = density_only(map_)
+                else:
+                    annotation = annotator.annotate(map_)
+                    checks, notes = annotation.report["checks"], annotation.warnings
+                    share = shares(annotation)
             except HaruspexError as refusal:
                 print(f"| {variant} | {name} | refused: {refusal} |", flush=True)
-                drawn.append(set(KINDS))
+                drawn.append({REFUSED})
                 continue
-            kinds = {kind for kind, text in KINDS.items() if any(text in w for w in annotation.warnings)}
+            kinds = {kind for kind, text in KINDS.items() if any(text in note for note in notes)}
             drawn.append(kinds)
-            checks = [
-                "–" if value is None else f"{value:g}" for value in annotation.report["checks"].values()
-            ]
-            found[variant][name] = share, sure = shares(annotation)
-            checks += [f"{share:.2f}", f"{sure:.2f}", ", ".join(sorted(kinds)) or "none"]
-            print(f"| {variant} | {name} | {' | '.join(checks)} |", flush=True)
-        counts[variant] = [f"{sum(kind in kinds for kinds in drawn)} of {len(drawn)}" for kind in KINDS]
-    print(f"\n| variant | {' | '.join(KINDS)} |\n|---|{'---|' * len(KINDS)}")
+            found[variant][name] = share
+            cells = ["–" if value is None else f"{value:g}" for value in checks.values()]
+            cells += [f"{share[0]:.2f}", f"{share[1]:.2f}", ", ".join(sorted(kinds)) or "none"]
+            print(f"| {variant} | {name} | {' | '.join(cells)} |", flush=True)
+        counts[variant] = [f"{sum(kind in kinds for kinds in drawn)} of {len(drawn)}" for kind in told]
+    print(f"\n| variant | {' | '.join(told)} |\n|---|{'---|' * len(told)}")
     for variant, cells in counts.items():
         print(f"| {variant} | {' | '.join(cells)} |")
-    if {"as-deposited", "mirrored"} <= found.keys():
+    if annotator is not None and {"as-deposited", "mirrored"} <= found.keys():
         print_hands(found)
 
 
