@@ -30,7 +30,7 @@ from annotated import (
     voxels,
 )
 from commandline import add_network, add_pairs, parser_of
-from map_warnings import blurred
+from map_warnings import blurred, cut
 from scipy.spatial import cKDTree
 from sections import Section, draw
 from simulating import micelle, simulate, upright
@@ -51,7 +51,7 @@ LIGANDS = {
     "lipid and detergent tails": ("PLM", "BGL"),
     "iron–sulphur": ("SF4",),
 }
-LIGAND_ENTRIES = ("4l21", "1f4p", "3iev", "6ep0", "3cap")
+LIGAND_ENTRIES = ("4l21", "1ewy", "1f4p", "3iev", "6ep0", "3cap")
 GLYCAN_ENTRIES = ("3cap", "4bfi")
 STRAIGHT_ENTRIES = ("3txs", "5x12")
 HAIRPIN_ENTRIES = ("3s60", "2vq4")
@@ -92,7 +92,7 @@ def glycans(maps: Maps) -> Case:
     made = [maps.made(entry) for entry in GLYCAN_ENTRIES]
     real = maps.real("EMD-21457")
     rows = [row("sugars", [real], sugars), row("sugars", made, sugars)]
-    return rows, [about(f"{s.name}: sugars green", s, sugars(s)) for s in (real, *made)]
+    return rows, [about(s.name, s, sugars(s)) for s in (real, *made)]
 
 
 def ligands(maps: Maps) -> Case:
@@ -104,8 +104,8 @@ def ligands(maps: Maps) -> Case:
             held = [s for s in seen if named(*names)(s).any()]
             if held:
                 rows.append(row(what, held, named(*names)))
-    shown = [(real, ("FAD",)), (made[0], LIGANDS["haem"]), (made[3], ("AMP",))]
-    return rows, [about(f"{s.name}: {names[0]} green", s, named(*names)(s)) for s, names in shown]
+    shown = [(real, ("FAD",)), (made[0], LIGANDS["haem"]), (made[4], ("AMP",))]
+    return rows, [about(f"{s.name}: {names[0]}", s, named(*names)(s)) for s, names in shown]
 
 
 def straight(seen: Seen) -> Chosen:
@@ -138,7 +138,7 @@ def of_coil(maps: Maps, what: str, which: Callable[[Seen], Chosen], entries: tup
     for seen, where in ((real, f"{len(real)} experimental maps"), (made, "")):
         rows += [row(what, seen, which, where), row("all coil", seen, coil, where)]
     shown: list[Seen] = sorted((*real, *made), key=lambda s: -int((which(s) & (s.level >= RESOLVED)).sum()))
-    return rows, [about(f"{s.name}: these green", s, which(s)) for s in shown[:3]]
+    return rows, [about(s.name, s, which(s)) for s in shown[:3]]
 
 
 def polyproline(maps: Maps) -> Case:
@@ -193,21 +193,24 @@ def mirror(maps: Maps) -> Case:
 
 
 def coarse(maps: Maps) -> Case:
-    """Compare maps with the same at 6 Å, and with maps beyond 4 Å."""
+    """Compare maps with the same blurred to and cut off at 6 Å, and with maps beyond 4 Å."""
     real = list(maps.sharp())
-    at_six = [
-        maps.see(f"{s.name}, blurred to 6 Å", blurred(6.0)(s.annotation.map), s.structure) for s in real
-    ]
+    smooth, empty = (
+        [maps.see(f"{s.name}, {how} 6 Å", make(s.annotation.map), s.structure, s.truth) for s in real]
+        for how, make in (("blurred to", blurred(6.0)), ("cut off at", cut(6.0)))
+    )
     beyond = [maps.real(name) for name, pair in maps.pairs.items() if pair.resolution > RESOLUTION_LIMIT]
     rows = []
     for seen, where in (
         (real, f"{len(real)} experimental maps"),
-        (at_six, "the same, blurred to 6 Å"),
+        (smooth, "the same, blurred to 6 Å"),
+        (empty, "the same, cut off at 6 Å"),
         (beyond, "EMD-5137, EMD-3240, T20S (4.3–4.8 Å)"),
     ):
         rows += [row(label.name, seen, true(label.number), where) for label in (HELIX, STRAND)]
         rows.append(row("coil", seen, coil, where))
-    return rows, [section(s.name, s, s.structure.xyz.mean(axis=0)) for s in (real[0], at_six[0], beyond[1])]
+    middle = real[0].structure.xyz.mean(axis=0)
+    return rows, [section(s.name, s, middle) for s in (real[0], smooth[0], empty[0])]
 
 
 CASES: dict[str, tuple[str, Callable[[Maps], Case]]] = {
