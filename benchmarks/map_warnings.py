@@ -29,7 +29,7 @@ from haruspex_infer.errors import HaruspexError
 from haruspex_infer.example import example_map
 from haruspex_infer.mapfile import Map, read_map
 from haruspex_infer.normalise import INVERTED, Normaliser, is_inverted
-from haruspex_infer.outside import judge, middle
+from haruspex_infer.outside import look_at_density
 from haruspex_train.pairs import read_pairs
 
 Volume = NDArray[np.float32]
@@ -130,13 +130,9 @@ def maps_of(folder: Path) -> dict[str, Path]:
 
 def density_only(map_: Map) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return what a map is asked and told of without a network."""
-    normaliser = Normaliser()
-    offset, scale = normaliser.measure(map_.density, map_.grid.voxel_size)
-    box = middle(map_.grid.shape)
-    density = normaliser.apply(map_.density[box], offset, scale)
-    found = judge(density, None, map_.grid.part(box))
-    inverted = (INVERTED,) if is_inverted(normaliser.apply(map_.density, offset, scale)) else ()
-    return found.as_dict(), (*inverted, *found.warnings)
+    found = look_at_density(map_)
+    normalised = Normaliser()(map_.density, map_.grid.voxel_size)
+    return found.as_dict(), (*((INVERTED,) if is_inverted(normalised) else ()), *found.warnings)
 
 
 def shares(annotation: Annotation) -> tuple[float, float]:

@@ -8,6 +8,7 @@ import numpy as np
 from haruspex_infer.mapfile import Map, read_map
 from haruspex_infer.mapheader import MODE_NAMES
 from haruspex_infer.normalise import INVERTED, Normaliser, is_inverted
+from haruspex_infer.outside import look_at_density
 from haruspex_infer.readheader import stamped_byte_order
 from haruspex_infer.sampling import mean_and_sigma
 
@@ -69,6 +70,7 @@ def check_map(path: Path, voxel_size: float | None = None) -> Check:
     notes = [*map_.warnings, *_notes(map_, voxel_size, mean, sigma)]
     if is_inverted(Normaliser().apply(map_.density, offset, scale)):
         notes.append(INVERTED)
+    notes += look_at_density(map_).warnings
     return Check(facts, tuple(notes))
 
 

@@ -17,6 +17,7 @@ from haruspex_infer.classes import HELIX
 from haruspex_infer.grid import Grid
 from haruspex_infer.idealhelix import fit, helix_axes, preference
 from haruspex_infer.mapfile import Map
+from haruspex_infer.normalise import Normaliser
 from haruspex_infer.spectrum import LARGEST, detail, feature_size, radial
 
 if TYPE_CHECKING:
@@ -113,7 +114,29 @@ def look(map_: Map, source: "FieldOnGrid", offset: float, scale: float) -> Outsi
     """
     box = middle(map_.grid.shape)
     density = (map_.density[box] - np.float32(offset)) / np.float32(scale)
-    return judge(density, source.part(box)[HELIX.number], Grid(density.shape, map_.grid.voxel_size))
+    return judge(density, source.part(box)[HELIX.number], map_.grid.part(box))
+
+
+def look_at_density(map_: Map) -> Outside:
+    """Look at a map that is not annotated, which tells all but the hand; of a large one, at the middle.
+
+    Parameters
+    ----------
+    map_ : Map
+
+    Returns
+    -------
+    Outside
+
+    Raises
+    ------
+    HaruspexError
+        If the map holds nothing above solvent.
+    """
+    normaliser = Normaliser()
+    offset, scale = normaliser.measure(map_.density, map_.grid.voxel_size)
+    box = middle(map_.grid.shape)
+    return judge(normaliser.apply(map_.density[box], offset, scale), None, map_.grid.part(box))
 
 
 def middle(shape: tuple[int, int, int]) -> Box:

@@ -73,6 +73,14 @@ def test_what_is_unusual_is_noted(tmp_path, change, note):
     assert note in odd.notes[0]
 
 
+def test_noise_is_noted_before_anything_is_annotated(tmp_path):
+    noise = np.random.default_rng(0).standard_normal((40, 40, 40)).astype(np.float32)
+    assert any(
+        "more than noise" in note
+        for note in check_map(write_mrc(tmp_path / "n.mrc", noise, (1.1,) * 3)).notes
+    )
+
+
 def test_masked_and_inverted_maps_are_noted(tmp_path):
     volume = lump(noise=0.0)
     (masked,) = check_map(write_mrc(tmp_path / "a.mrc", volume, (1.1,) * 3)).notes
