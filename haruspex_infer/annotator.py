@@ -14,6 +14,7 @@ from haruspex_infer.field import FieldOnGrid
 from haruspex_infer.grid import Triple
 from haruspex_infer.inputs import MapLike, as_map, as_mask, refuse_another_shape
 from haruspex_infer.mapfile import Map
+from haruspex_infer.mirrorimage import with_mirror_image
 from haruspex_infer.network import DEFAULT_NETWORK, METADATA_KEY, digest_of, find_network, parse_contract
 from haruspex_infer.onnxfile import read_metadata, read_network
 from haruspex_infer.outside import look
@@ -200,6 +201,7 @@ class Annotator:
         source = FieldOnGrid(field, plan.working, plan.map.grid, plan.mask)
         with timed(seconds, "checks"):
             found = look(plan.map, source, plan.offset, plan.scale)
+            found = with_mirror_image(found, plan, self.contract, self.session)
         tiles = plan.tiles
         report = {
             "network": {

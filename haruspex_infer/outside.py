@@ -1,19 +1,20 @@
 """Tells when a map lies outside what the networks know: noise, too low a resolution, wrong hand, wrong scale.
 
-A network answers whatever it is given, and its own confidence does not tell: maps that were blurred to 8 Å,
-mirrored or given a wrong voxel size are annotated about as surely as the originals. So the density itself is
-asked. What the criteria find, and how often they err, is measured by ``benchmarks/map_warnings.py``.
+A network answers whatever it is given, and its own confidence does not tell: maps that were blurred to 8 Å
+or given a wrong voxel size are annotated about as surely as the originals. So the density itself is asked; of
+the hand also the network (`haruspex_infer.mirrorimage`). How often the criteria are right is measured by
+``benchmarks/map_warnings.py``.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from haruspex_infer.annotatedmap import Box
-from haruspex_infer.classes import HELIX
+from haruspex_infer.annotatedmap import MOLECULE, Box
+from haruspex_infer.classes import HELIX, STRAND
 from haruspex_infer.grid import Grid
 from haruspex_infer.idealhelix import fit, helix_axes, preference
 from haruspex_infer.mapfile import Map
@@ -39,6 +40,13 @@ CERTAIN = 3.5
 """Standard errors by which helices must fit better in the other hand."""
 
 
+SURE, UNSURE = 0.9, 0.1
+"""Probability from which a voxel is surely helix or strand, and the share of them that is not questioned."""
+
+SURER, FEWEST = 1.6, 0.01
+"""How many times as much of the mirror image must be sure, and what share of it."""
+
+
 @dataclass(frozen=True)
 class Outside:
     """What a map's density says about itself.
@@ -57,6 +65,9 @@ class Outside:
         Size of features as a multiple of what it is in proteins; see `haruspex_infer.spectrum`.
     scale_gain : float
         Likeness to proteins at that size, less that at the true one.
+    sure, sure_mirrored : float
+        Share of the molecular density that is surely helix or strand, in the map and in its mirror image; the
+        latter is not a number where nobody asked.
     """
 
     above_below: float
@@ -65,6 +76,8 @@ class Outside:
     hand: float
     scale: float
     scale_gain: float
+    sure: float = math.nan
+    sure_mirrored: float = math.nan
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -81,6 +94,11 @@ class Outside:
             notes.append(
                 f"helices look left-handed ({-self.hand:.0f} standard errors, {self.helices} pieces): "
                 "the map may have the wrong hand"
+            )
+        elif self.sure_mirrored > max(FEWEST, SURER * self.sure):
+            notes.append(
+                f"of the mirror image {self.sure_mirrored:.1%} is surely helix or strand, "
+                f"of the map {self.sure:.1%}: the map may have the wrong hand"
             )
         if self.scale_gain > GAIN and abs(math.log(self.scale)) > TOLERANCE:
             notes.append(
@@ -114,7 +132,16 @@ def look(map_: Map, source: "FieldOnGrid", offset: float, scale: float) -> Outsi
     """
     box = middle(map_.grid.shape)
     density = (map_.density[box] - np.float32(offset)) / np.float32(scale)
-    return judge(density, source.part(box)[HELIX.number], map_.grid.part(box))
+    probabilities = source.part(box)
+    found = judge(density, probabilities[HELIX.number], map_.grid.part(box))
+    return replace(found, sure=sure_share(probabilities, density))
+
+
+def sure_share(probabilities: NDArray[np.float32], density: NDArray[np.float32]) -> float:
+    """Return the share of the molecular density, normalised, that is surely helix or strand."""
+    molecule = density >= MOLECULE
+    best = np.maximum(probabilities[HELIX.number], probabilities[STRAND.number])[molecule]
+    return float((best >= SURE).mean()) if best.size else 0.0
 
 
 def look_at_density(map_: Map) -> Outside:

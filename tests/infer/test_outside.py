@@ -4,9 +4,13 @@ from functools import cache
 
 import numpy as np
 import pytest
+from onnx import helper
 from peptides import HELIX as HELICAL
 from peptides import backbone
+from toys import metadata, save_network
 
+from haruspex_infer import mirrorimage
+from haruspex_infer.annotator import Annotator
 from haruspex_infer.grid import Grid
 from haruspex_infer.idealhelix import fit, helix_axes, preference
 from haruspex_infer.mapfile import Map
@@ -140,8 +144,6 @@ def test_a_box_too_small_for_the_scale_has_no_detail():
 
 
 def test_the_summary_holds_what_was_found(toy):
-    from haruspex_infer.annotator import Annotator
-
     density, _, grid = helices()
     annotation = Annotator(toy, "cpu").annotate(Map.from_array(density, grid.voxel_size))
     checks = annotation.report["checks"]
@@ -149,3 +151,45 @@ def test_the_summary_holds_what_was_found(toy):
     noise = np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32)
     annotation = Annotator(toy, "cpu").annotate(Map.from_array(noise, 1.1))
     assert any("noise" in warning for warning in annotation.warnings)
+
+
+@pytest.fixture
+def handed(tmp_path):
+    """A network that calls helix what grows denser along x."""
+    weight = np.zeros((4, 1, 1, 1, 3), np.float32)
+    weight[1, 0, 0, 0] = -90, 0, 90
+    nodes = [
+        helper.make_node(
+            "Conv", ["density", "weight"], ["logits"], kernel_shape=[1, 1, 3], pads=[0, 0, 1] * 2
+        ),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    return save_network(tmp_path / "handed.onnx", nodes, {"weight": weight}, metadata())
+
+
+def saw(shape=(48, 48, 48)):
+    """Density that rises slowly and falls at once along x, in solvent."""
+    density = np.zeros(shape, np.float32)
+    density[12:36, 12:36, 12:36] = 0.5 + np.arange(24) / 24
+    return density
+
+
+def test_a_network_that_knows_the_hand_is_asked_of_the_mirror_image(handed):
+    annotator = Annotator(handed, "cpu")
+    right, wrong = (annotator.annotate(Map.from_array(d, 1.1)) for d in (saw(), saw()[:, :, ::-1].copy()))
+    assert right.report["checks"]["sure"] > 0.5
+    assert right.report["checks"]["sure_mirrored"] is None  # sure enough
+    checks = wrong.report["checks"]
+    assert checks["sure_mirrored"] > 3 * checks["sure"]
+    assert any("wrong hand" in warning for warning in wrong.warnings)
+    assert not any("wrong hand" in warning for warning in right.warnings)
+
+
+def test_the_part_that_is_mirrored_is_of_the_molecule(handed):
+    density = np.zeros((40, 44, 200), np.float32)
+    density[8:32, 10:34, 150:190] = 1
+    annotator = Annotator(handed, "cpu")
+    plan = annotator.plan(Map.from_array(density, 1.1))
+    part = mirrorimage._part(plan, annotator.contract)
+    assert all(edge % annotator.contract.multiple == 0 and edge <= 80 for edge in part.shape)
+    assert (part > 0.5).sum() == (density > 0.5).sum()
