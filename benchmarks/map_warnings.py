@@ -167,7 +167,17 @@ def main() -> None:
     parser.add_argument("--density-only", action="store_true", help="run no network")
     options = parser.parse_args()
     annotator = None if options.density_only else Annotator(options.network, options.device)
-    heads = ["above/below", "detail", "helices", "hand", "scale", "gain", "annotated", "sure", "warnings"]
+    heads = [
+        "above/below",
+        "detail",
+        "helices",
+        "hand",
+        "scale",
+        "gain",
+        "sure of part",
+        "of its mirror image",
+    ]
+    heads += ["annotated", "sure", "warnings"]
     print(f"| variant | map | {' | '.join(heads)} |\n|---|---|{'---|' * len(heads)}")
     counts: dict[str, list[str]] = {}
     told = (*KINDS, REFUSED)
