@@ -81,6 +81,23 @@ def test_a_small_pool_can_be_learned_by_heart(training_file, tmp_path):
     assert sum(losses[-3:]) < sum(losses[3:6])
 
 
+def test_gradients_are_clipped_and_weights_decay(training_file, tmp_path):
+    short = replace(TINY, steps=3, epsilon=1.0, learning_rate=0.1)
+    seldom = Schedule(validate_every=1000)
+
+    def moved(name, **settings):
+        train(replace(short, **settings), training_file, tmp_path / name, "cpu", schedule=seldom)
+        state = torch.load(tmp_path / name / "checkpoint.pt")["network"]
+        return torch.cat([state[key].flatten() for key in sorted(state) if key.endswith("weight")])
+
+    start = moved("start", learning_rate=0.0)
+    freely = (moved("freely") - start).norm()
+    # with so large an ε the step follows the gradient, which here may hardly have a length
+    assert (moved("clipped", clip=1e-6) - start).norm() < 1e-3 * freely
+    decayed = moved("decayed", clip=1e-6, weight_decay=0.5)
+    torch.testing.assert_close(decayed, start * (1 - 0.1 * 0.5) ** 3, rtol=1e-3, atol=1e-5)
+
+
 def test_a_run_goes_on_where_it_stopped(training_file, tmp_path, monkeypatch):
     schedule = Schedule(log_every=2, validate_every=100, checkpoint_minutes=0)
     write = stop_at(8, monkeypatch)
