@@ -12,7 +12,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from haruspex_infer import __version__
 from haruspex_infer.annotator import Annotator
 from haruspex_infer.devices import gpu_numbers
 from haruspex_infer.errors import DeviceLostError, HaruspexError
@@ -23,6 +22,8 @@ from haruspex_infer.scheduling import Machines, UnfitError, slot, spread
 
 # while one process of a GPU reads or writes, the other computes
 _PER_GPU = 2
+# minutes; the largest maps take hours on a slow CPU
+_LONGEST = 24 * 60
 
 _one_at_a_time = Lock()  # a worker of Dask may have many threads, and each map takes all of the machine
 
@@ -40,8 +41,6 @@ class Task:
         Those that processes of this machine share out among them, by their number.
     digest : str
         Of the network.
-    version : str
-        Of the program that asks.
     """
 
     path: Path
@@ -49,7 +48,6 @@ class Task:
     settings: Settings
     devices: tuple[str, ...]
     digest: str
-    version: str = __version__
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ def annotate_all(
         for path, row in rows.items()
         if row.status != BEFORE
     }
-    for outcome in spread(_annotate, tasks, Machines(len(devices), scheduler)):
+    for outcome in spread(_annotate, tasks, Machines(len(devices), scheduler, _LONGEST)):
         path = Path(outcome.name)
         done = outcome.value or Done(fault=f"{path}: {outcome.fault}.")
         status = FAILED if done.fault else ANNOTATED
@@ -165,8 +163,6 @@ def _annotate(task: Task) -> Done:
     """Annotate a map in this process."""
     settings = replace(task.settings, device=task.devices[slot() % len(task.devices)])
     where = platform.node()
-    if task.version != __version__:
-        raise UnfitError(f"{where} has haruspex-infer {__version__}: install {task.version} there.")
     with _one_at_a_time:
         try:
             annotator = _loaded(settings.network, settings.device, settings.memory)

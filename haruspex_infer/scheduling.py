@@ -5,9 +5,13 @@ of each is handed over as it finishes. It belongs to the engine because annotati
 as curating them; Dask is imported only where the address of a scheduler is given.
 """
 
+import contextlib
+import faulthandler
 import logging
 import os
+import platform
 import signal
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -17,14 +21,17 @@ from dataclasses import dataclass
 from multiprocessing import Pipe, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
+from haruspex_infer import __version__
 from haruspex_infer.errors import CannotWriteError, HaruspexError
 from haruspex_infer.resources import available_cores
 
 if TYPE_CHECKING:
     from distributed import Client
+    from distributed import Future as DaskFuture
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,7 +42,11 @@ ATTEMPTS = 2
 CONNECTION_SECONDS = 10
 """Time that a scheduler has to answer."""
 
-KILLED = "given up after its process was killed each time (out of memory?)"
+_LOOK_SECONDS = 2
+DESERTED_SECONDS = 1800
+"""Time that a scheduler may be without any worker, as when all of them wait for their turn in a queue."""
+
+KILLED = "given up after its process was killed each time (out of memory, or longer than {:g} minutes?)"
 
 _slot = 0
 
@@ -54,11 +65,14 @@ class Machines:
         Processes on this machine; as many as there are cores to use by default.
     scheduler : str or None
         Address of a Dask scheduler, such as ``tcp://host:8786``, whose workers do it in place of this
-        machine. They need this package and the same files under the same paths.
+        machine. They need this version of the package and the same files under the same paths.
+    longest : float
+        Minutes that one entry may take; then its process is ended, whatever it is doing.
     """
 
     workers: int | None = None
     scheduler: str | None = None
+    longest: float = 60.0
 
 
 ONE_PROCESS = Machines(workers=1)
@@ -116,17 +130,46 @@ def spread(
     CannotWriteError
         If an entry's result cannot be written.
     HaruspexError
-        If Dask is not installed, no scheduler answers, its workers cannot import the work, no process can be
-        started on this machine, or the work raises UnfitError.
+        If Dask is not installed, no scheduler answers, it ends or has no workers for too long, they have
+        another version of this package or cannot import the work, no process can be started on this
+        machine, or the work raises UnfitError.
     """
     if not tasks:
         return iter(())
+    bounded = _Bounded(work, machines.longest * 60)
     if machines.scheduler is not None:
-        return _on_cluster(work, tasks, machines.scheduler)
-    return _on_this_machine(work, tasks, min(machines.workers or available_cores(), len(tasks)))
+        return _on_cluster(bounded, tasks, machines.scheduler)
+    return _on_this_machine(bounded, tasks, min(machines.workers or available_cores(), len(tasks)))
 
 
-def _on_this_machine(work: Callable[[T], R], tasks: Mapping[str, T], workers: int) -> Iterator[Outcome[R]]:
+@dataclass(frozen=True)
+class _Bounded(Generic[T, R]):
+    """Work that ends its process when it takes too long, and that other versions of this package refuse."""
+
+    work: Callable[[T], R]
+    seconds: float
+    version: str = __version__
+
+    def __call__(self, task: T) -> R:
+        if self.version != __version__:
+            raise UnfitError(
+                f"{platform.node()} has haruspex-infer {__version__}: install {self.version} there."
+            )
+        # a thread outside Python, which no loop of a compiled library keeps from running
+        with Path(os.devnull).open("w") as nowhere:
+            faulthandler.dump_traceback_later(self.seconds, exit=True, file=nowhere)
+            try:
+                return self.work(task)
+            finally:
+                faulthandler.cancel_dump_traceback_later()
+
+    @property
+    def killed(self) -> str:
+        """What is said of an entry whose process was killed."""
+        return KILLED.format(self.seconds / 60)
+
+
+def _on_this_machine(work: _Bounded[T, R], tasks: Mapping[str, T], workers: int) -> Iterator[Outcome[R]]:
     stop, stopping = Pipe(duplex=False)
     # a pool for every process: when one is killed, a shared pool would lose all calls under way
     pools = [_one_process(number, stop) for number in range(workers)]
@@ -153,7 +196,7 @@ def _on_this_machine(work: Callable[[T], R], tasks: Mapping[str, T], workers: in
                 if attempt < ATTEMPTS:
                     waiting.append((name, attempt + 1))
                 else:
-                    yield Outcome(name, None, _reason(error))
+                    yield Outcome(name, None, _reason(error, work.killed))
     finally:
         stopping.close()
         for pool in pools:
@@ -161,7 +204,7 @@ def _on_this_machine(work: Callable[[T], R], tasks: Mapping[str, T], workers: in
 
 
 def _submitted(
-    pools: list[ProcessPoolExecutor], number: int, stop: Connection, work: Callable[[T], R], task: T
+    pools: list[ProcessPoolExecutor], number: int, stop: Connection, work: _Bounded[T, R], task: T
 ) -> Future[R]:
     with _interrupts_held_back():  # the process begins here
         try:
@@ -222,7 +265,7 @@ def _leave(number: int, frame: object) -> NoReturn:
     raise SystemExit(1)  # as after an error, so that files under way are removed
 
 
-def _on_cluster(work: Callable[[T], R], tasks: Mapping[str, T], address: str) -> Iterator[Outcome[R]]:
+def _on_cluster(work: _Bounded[T, R], tasks: Mapping[str, T], address: str) -> Iterator[Outcome[R]]:
     try:
         from distributed import Client
         from distributed.comm import resolve_address
@@ -244,7 +287,7 @@ def _on_cluster(work: Callable[[T], R], tasks: Mapping[str, T], address: str) ->
             logging.getLogger(__name__).warning("%s has no workers yet: waiting for them.", address)
         doubtful = {}
         for outcome in _finished(client, work, tasks):
-            if outcome.fault == KILLED:
+            if outcome.fault == work.killed:
                 doubtful[outcome.name] = tasks[outcome.name]
             else:
                 yield outcome
@@ -253,16 +296,44 @@ def _on_cluster(work: Callable[[T], R], tasks: Mapping[str, T], address: str) ->
             yield from _finished(client, work, {name: task})
 
 
-def _finished(client: "Client", work: Callable[[T], R], tasks: Mapping[str, T]) -> Iterator[Outcome[R]]:
-    from distributed import as_completed
-
+def _finished(client: "Client", work: _Bounded[T, R], tasks: Mapping[str, T]) -> Iterator[Outcome[R]]:
     retries = ATTEMPTS - 1
     names = {client.submit(work, task, pure=False, retries=retries): name for name, task in tasks.items()}
-    for future in as_completed(list(names), loop=client.loop):
+    for future in _as_they_finish(client, list(names)):
         error = future.exception()
         _refuse_surroundings(error)
-        yield Outcome(names.pop(future), None if error else future.result(), _reason(error))
+        yield Outcome(names.pop(future), None if error else future.result(), _reason(error, work.killed))
         future.release()
+
+
+def _as_they_finish(client: "Client", futures: "list[DaskFuture]") -> "Iterator[DaskFuture]":
+    """Yield futures as they finish, as long as there is somebody to work on them."""
+    from distributed import as_completed
+
+    finished = as_completed(futures, loop=client.loop)
+    address = client.scheduler.address
+    looked = attended = time.monotonic()
+    while not finished.is_empty():
+        batch = finished.next_batch(block=False)
+        for future in batch:
+            if future.cancelled():
+                raise HaruspexError(
+                    f"The Dask scheduler at {address} has ended: start another and run again to go on."
+                )
+            yield future
+        if batch:
+            continue
+        time.sleep(0.1)
+        if (now := time.monotonic()) - looked < _LOOK_SECONDS:
+            continue
+        looked = now
+        with contextlib.suppress(OSError):  # it does not answer: its futures are cancelled soon
+            attended = now if client.nthreads() else attended
+        if now - attended > DESERTED_SECONDS:
+            raise HaruspexError(
+                f"The Dask scheduler at {address} has no workers: start some with "
+                f"'dask worker {address} --nthreads 1', and run again to go on."
+            )
 
 
 def _refuse_surroundings(error: BaseException | None) -> None:
@@ -276,11 +347,11 @@ def _refuse_surroundings(error: BaseException | None) -> None:
         ) from error
 
 
-def _reason(error: BaseException | None) -> str:
+def _reason(error: BaseException | None, killed: str) -> str:
     if error is None:
         return ""
     # Dask's KilledWorker is not imported here: its name tells
     if isinstance(error, BrokenProcessPool) or type(error).__name__ == "KilledWorker":
-        return KILLED
+        return killed
     lines = str(error).strip().splitlines()
     return f"given up after {type(error).__name__}: {lines[0] if lines else 'no message'}"

@@ -66,6 +66,7 @@ def test_residues_without_oxygen_have_no_class_unless_records_tell(model):
     ],
 )
 def test_deposited_models_as_rs_dssp_sees_them(shared_data, name):
+    pytest.importorskip("haruspex_train", reason="rs-dssp comes with haruspex_train, which is not installed")
     from haruspex_train.secondary import dssp_classes, with_bulges
 
     structure = read_structure(shared_data / "maps" / name)

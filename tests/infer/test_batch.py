@@ -169,8 +169,6 @@ def test_a_cluster_that_lacks_the_network_is_told_once(address, maps, toy, monke
 def test_a_worker_is_told_what_it_lacks(maps, toy):
     task = Task(maps / "job1" / "map.mrc", maps / "a", settings_of(toy), ("cpu",), digest_of(toy))
     assert batch._annotate(task).fault == ""
-    with pytest.raises(UnfitError, match=r"has haruspex-infer .*: install 9\.9 there"):
-        batch._annotate(replace(task, version="9.9"))
     with pytest.raises(UnfitError, match=r"The GPU \(cuda:77\) cannot be used"):
         batch._annotate(replace(task, devices=("cuda:77",)))
 

@@ -57,6 +57,7 @@ def test_an_inverted_map_is_noticed():
 @pytest.mark.parametrize("split", ["val", "test"])
 def test_no_residue_with_density_is_left_out(shared_data, split):
     """Of the maps with models: where the model lies and what the density is there; no network is run."""
+    pytest.importorskip("haruspex_train", reason="haruspex_train, which reads pairs, is not installed")
     from haruspex_train.pairs import read_pairs
 
     for pair in read_pairs(shared_data / "maps", split):

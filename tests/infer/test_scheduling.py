@@ -1,16 +1,19 @@
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from haruspex_infer.errors import CannotWriteError, HaruspexError
 from haruspex_infer.files import written_whole
-from haruspex_infer.scheduling import ATTEMPTS, Machines, Outcome, UnfitError, slot, spread
+from haruspex_infer.scheduling import ATTEMPTS, Machines, Outcome, UnfitError, _Bounded, slot, spread
 
 
 def double(number):
@@ -34,6 +37,19 @@ def fails_once(path):
         return path.name
     path.touch()
     raise OSError("the disk was away")
+
+
+def the_third_never_ends(number):
+    while number == 3:
+        time.sleep(1)
+    return number
+
+
+def the_third_wants_everything(number):
+    if number == 3:
+        wanted = bytes(10**9).replace(b"\0", b"1")  # not only promised: written to
+        time.sleep(60 + wanted.count(b"2"))
+    return number
 
 
 def needs_a_package(number):
@@ -64,18 +80,24 @@ def outcomes(work, tasks, machines):
     return {one.name: one for one in found}
 
 
-@pytest.fixture(scope="module")
-def address():
-    """A scheduler with two workers in processes of their own."""
+@contextmanager
+def cluster(**options):
+    """A scheduler with workers in processes of their own."""
     distributed = pytest.importorskip("distributed", reason="Dask is not installed")
     import dask
 
     pages = {"dashboard_address": None, "worker_dashboard_address": None}
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, **pages) as cluster,
+        distributed.LocalCluster(threads_per_worker=1, **pages, **options) as made,
     ):
-        yield cluster.scheduler_address
+        yield made
+
+
+@pytest.fixture(scope="module")
+def address():
+    with cluster(n_workers=2) as there:
+        yield there.scheduler_address
 
 
 @pytest.fixture(params=["one process", "three processes", "cluster"])
@@ -100,6 +122,14 @@ def test_a_killed_process_costs_its_entry_alone(machines):
     found = outcomes(the_third_is_killed, {str(number): number for number in range(8)}, machines)
     assert {name for name, one in found.items() if one.fault} == {"3"}
     assert "process was killed" in found["3"].fault
+
+
+@pytest.mark.parametrize("machines", ["one process", "cluster"], indirect=True)
+def test_work_that_takes_too_long_costs_its_entry_alone(machines):
+    machines = replace(machines, longest=1 / 60)
+    found = outcomes(the_third_never_ends, {str(number): number for number in range(5)}, machines)
+    assert {name for name, one in found.items() if one.fault} == {"3"}
+    assert found["3"].fault.endswith("killed each time (out of memory, or longer than 0.0166667 minutes?)")
 
 
 def test_what_fails_once_is_tried_again(machines, tmp_path):
@@ -142,6 +172,47 @@ def test_a_cluster_without_workers_is_told_of(caplog):
         found = list(spread(double, {"one": 1}, Machines(scheduler=cluster.scheduler_address)))
     assert found == [Outcome("one", 2)]
     assert f"{cluster.scheduler_address} has no workers yet: waiting for them." in caplog.messages
+
+
+@pytest.mark.parametrize("machines", ["one process", "cluster"], indirect=True)
+def test_workers_of_another_version_end_the_run(machines, monkeypatch):
+    monkeypatch.setattr(_Bounded.__init__, "__defaults__", ("0.0.1",))
+    with pytest.raises(HaruspexError, match=r"has haruspex-infer \S+: install 0\.0\.1 there\."):
+        list(spread(double, {"one": 1}, machines))
+
+
+def test_a_worker_that_takes_too_much_memory_is_ended():
+    """By its nanny; the scheduler and the other entries go on."""
+    with cluster(n_workers=1, memory_limit="500 MB") as there:
+        machines = Machines(scheduler=there.scheduler_address)
+        tasks = {str(number): number for number in range(2, 5)}
+        found = outcomes(the_third_wants_everything, tasks, machines)
+    assert {name for name, one in found.items() if one.fault} == {"3"}
+    assert "out of memory" in found["3"].fault
+
+
+def test_a_scheduler_without_workers_is_not_waited_for_without_end(monkeypatch):
+    monkeypatch.setattr("haruspex_infer.scheduling.DESERTED_SECONDS", 1)
+    monkeypatch.setattr("haruspex_infer.scheduling._LOOK_SECONDS", 0.2)
+    with cluster(n_workers=0) as there, pytest.raises(HaruspexError, match="has no workers: start some"):
+        list(spread(double, {"one": 1}, Machines(scheduler=there.scheduler_address)))
+
+
+def test_a_scheduler_that_is_killed_ends_the_run(tmp_path):
+    pytest.importorskip("distributed", reason="Dask is not installed")
+    file = tmp_path / "scheduler.json"
+    options = ["--port", "0", "--no-dashboard", "--host", "127.0.0.1", "--scheduler-file", file]
+    process = subprocess.Popen([sys.executable, "-m", "distributed.cli.dask_scheduler", *options])
+    try:
+        while not file.exists():
+            time.sleep(0.1)
+        machines = Machines(scheduler=json.loads(file.read_text())["address"])
+        threading.Timer(1, process.kill).start()
+        with pytest.raises(HaruspexError, match="has ended: start another and run again to go on"):
+            list(spread(abs, {"one": -1}, machines))
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_nothing_to_do_starts_nothing():
