@@ -4,8 +4,8 @@
 #   make lint      style and types
 #   make docs      the documentation, in build/site/
 #   make man       the manual page, after a change of the command line
-#   make wheels    both distributions and a list of what is installed with them (SBOM), in dist/
-#   make audit     known faults of what is installed (asks the network)
+#   make wheels    both distributions, tried in an environment of their own, and a list of all they bring (SBOM), in dist/
+#   make audit     known faults of what they bring (asks the network)
 
 PYTHON ?= python3
 EXAMPLE := .venv-infer/bin
@@ -34,20 +34,19 @@ docs: .venv/installed
 man: .venv/installed
 	$(DEV)/python docs/tools/manpage.py docs/man/haruspex-infer.1
 
-# the same bytes whenever they are built: the time of the last commit stands for that of the build
-wheels: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
-wheels: .venv/installed .venv-infer/installed
-	$(DEV)/python -m build --wheel --outdir dist .
-	$(DEV)/python -m build --wheel --outdir dist haruspex_train
-	$(DEV)/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
-		--output-file dist/haruspex-infer.cdx.json $(EXAMPLE)/python
+# of the last commit; the same bytes whenever and wherever they are built
+wheels: .venv/installed
+	rm -rf dist
+	$(DEV)/python tools/build_wheels.py dist
+	$(DEV)/python tools/try_wheel.py dist/haruspex_infer-*.whl .venv-wheel
+	$(DEV)/python tools/sbom.py .venv-wheel dist/haruspex-infer.cdx.json
 
-# without a network it fails and says so: nothing was audited then
-audit: .venv/installed .venv-infer/installed
-	$(DEV)/pip-audit --strict --path $$($(EXAMPLE)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+# says so where the database of known faults cannot be reached: nothing was audited then
+audit: wheels
+	$(DEV)/python tools/audit.py dist/haruspex-infer.cdx.json
 
 # installed as users install it, and anew when anything in it changes
-.venv-infer/installed: pyproject.toml $(wildcard haruspex_infer/*.py models/*.onnx)
+.venv-infer/installed: pyproject.toml $(wildcard haruspex_infer/*.py haruspex_infer/*/* models/*.onnx)
 	$(PYTHON) -m venv .venv-infer
 	$(EXAMPLE)/python -m pip install --quiet .
 	touch $@
@@ -59,4 +58,4 @@ audit: .venv/installed .venv-infer/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-infer build dist *.egg-info haruspex_train/*.egg-info
+	rm -rf .venv .venv-infer .venv-wheel build dist *.egg-info haruspex_train/*.egg-info

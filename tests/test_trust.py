@@ -7,7 +7,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(
-    [*ROOT.glob("haruspex_*/*.py"), *ROOT.glob("benchmarks/*.py"), *ROOT.glob("docs/tools/*.py")]
+    path
+    for folder in ("haruspex_*", "benchmarks", "docs", "tools")
+    for path in ROOT.glob(f"{folder}/**/*.py")
 )
 NEVER_IMPORTED = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "joblib", "yaml"}
 NEVER_CALLED = {"eval", "exec", "os.system", "os.popen", "tempfile.mktemp", "ElementTree.XMLParser"}
@@ -31,6 +33,8 @@ def faults(source: str) -> list[str]:
             roots = {name.split(".")[0] for name in ([module] if module else names)}
             if roots & NEVER_IMPORTED:
                 found.append(f"{node.lineno}: imports {roots & NEVER_IMPORTED}")
+            if module in ("torch", "numpy") and "load" in names:
+                found.append(f"{node.lineno}: load by a name that hides what it is of")
             # types and errors of the standard parser are fine; the parser itself follows entities
             standard = module in ("xml.etree", "xml.dom", "xml.sax", "xml.dom.minidom") or (
                 module is None and any(name.startswith("xml.") for name in names)
@@ -44,11 +48,14 @@ def faults(source: str) -> list[str]:
             found.append(f"{node.lineno}: calls {name}")
         if name.endswith("torch.load") and words.get("weights_only") != "True":
             found.append(f"{node.lineno}: torch.load without weights_only=True")
-        if name in ("np.load", "numpy.load") and words.get("allow_pickle") != "False":
+        if (
+            name in ("np.load", "numpy.load", "np.lib.format.read_array")
+            and words.get("allow_pickle") != "False"
+        ):
             found.append(f"{node.lineno}: numpy.load without allow_pickle=False")
         if words.get("shell") == "True":
             found.append(f"{node.lineno}: a shell")
-        if name.endswith("extractall"):
+        if name.endswith("extractall") and words.get("filter") != "'data'":
             found.append(f"{node.lineno}: unpacks an archive wherever it says")
         if words.get("verify") == "False" or words.get("cert_reqs") == "'CERT_NONE'":
             found.append(f"{node.lineno}: believes any server")
@@ -72,6 +79,8 @@ def test_no_module_does_what_must_not_be_done(path):
         "torch.load(path)",
         "torch.load(path, weights_only=False)",
         "np.load(path)",
+        "from torch import load",
+        "from numpy import load",
         "eval(text)",
         "subprocess.run(command, shell=True)",
         "from xml.etree import ElementTree",
