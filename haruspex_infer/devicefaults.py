@@ -18,14 +18,19 @@ _TELLING = re.compile(
     r"|CU\w+ failure \d+: [^;\n]*"
     r"|(?:CUDA|cuDNN|NCCL) error: [^;\n]*"
 )
+_ADVICE = {
+    "driver version is insufficient": "update NVIDIA's driver, which is too old",
+    "no kernel image": "this installation is for other kinds of GPU",
+}
 _GPU = re.compile(r"CU\w+ failure \d+|(?:CUDA|cuDNN|NCCL) error")
 
 
 def first_line(error: BaseException) -> str:
-    """Return an error's message in one line, or the failure of the device that it tells of."""
+    """Return an error's message in one line, or the failure of a device, with what to do."""
     text = str(error)
     found = _TELLING.search(text)
-    return " ".join((found[0] if found else text).split())[:200].strip()
+    said = " ".join((found[0] if found else text).split())[:200].strip()
+    return ", ".join([said, *(advice for words, advice in _ADVICE.items() if words in said)])
 
 
 def says_no_memory(error: BaseException) -> bool:

@@ -321,6 +321,6 @@ def _reason(messages: list[str]) -> str:
     for line in messages:
         if missing := re.search(r"([\w.+-]*\.so[\w.]*): cannot open shared object file", line):
             return f"{missing[1]} is missing, which haruspex-infer[cuda] installs"
-        if failure := re.search(r"CUDA failure \d+: [^;]*", line):
-            return failure[0].strip()
+        if says_gpu_lost(fault := RuntimeError(line)):
+            return first_line(fault)
     return "CUDA or cuDNN could not be loaded, which haruspex-infer[cuda] installs"

@@ -47,12 +47,14 @@ def test_a_gpu_asked_for_and_absent_is_an_error(toy):
 class DeadGpu:
     """A session that was asked for CUDA and silently took the CPU, as ONNX Runtime does."""
 
+    words = b"error loading libcublasLt.so.13: cannot open shared object file: No such file\n"
+
     def __init__(self, real):
         self.real = real
 
     def __call__(self, path, options, providers, **extra):
         if providers[0] != "CPUExecutionProvider":
-            os.write(2, b"error loading libcublasLt.so.13: cannot open shared object file: No such file\n")
+            os.write(2, self.words)
         return self.real(path, options, ["CPUExecutionProvider"])
 
 
@@ -80,20 +82,66 @@ def test_a_machine_without_a_driver_is_told_so(dead_gpu, toy, monkeypatch):
         Session(toy, "cuda")
 
 
-def test_a_session_that_raises_is_told_by_its_reason(dead_gpu, toy, monkeypatch):
+CALL = "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:129 onnxruntime::CudaCall"
+SET_DEVICE = "; GPU=-1 ; hostname=node1 ; file=cuda_execution_provider.cc ; expr=cudaSetDevice(id); "
+    "; GPU=-1 ; hostname=node1 ; file=cuda_execution_provider.cc ; line=336 ; expr=cudaSetDevice(id); "
+)
+GET = "[E:onnxruntime:Default, provider_bridge_ort.cc:2167]"
+
+
+@pytest.mark.parametrize(
+    ("raised", "advice"),
+    [
+        ("CUDA failure 101: invalid device ordinal", ""),
+        ("CUDA failure 100: no CUDA-capable device is detected", ""),
+        ("CUDA failure 999: unknown error", ""),
+        ("CUDNN failure 1001: CUDNN_STATUS_NOT_INITIALIZED", ""),
+        (
+            "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version",
+            ", update NVIDIA's driver, which is too old",
+        ),
+        (
+            "CUDA failure 209: no kernel image is available for execution on the device",
+            ", this installation is for other kinds of GPU",
+        ),
+    ],
+)
+def test_a_gpu_that_fails_is_told_by_its_reason(dead_gpu, toy, monkeypatch, capfd, raised, advice):
+    """What ONNX Runtime raises, word for word but for paths."""
     real = onnxruntime.InferenceSession
 
     def failing(path, options, providers, **extra):
         if providers != ["CPUExecutionProvider"]:
-            raise RuntimeError("[ONNXRuntimeError] CUDA failure 101: invalid device ordinal ; GPU=7 ; more")
+            raise RuntimeError(f"{CALL} [with ERRTYPE = cudaError; bool THRW = true] {raised} {SET_DEVICE}")
         return real(path, options, providers)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", failing)
-    with pytest.raises(
-        HaruspexError, match=r"The GPU \(cuda:7\) .*: CUDA failure 101: invalid device ordinal\."
-    ):
+    with pytest.raises(HaruspexError) as error:
         Session(toy, "cuda:7")
-    assert Session(toy, "auto").fallback == "CUDA failure 101: invalid device ordinal"
+    assert str(error.value) == f"The GPU (cuda:7) cannot be used: {raised}{advice}."
+    session = Session(toy, "auto")
+    assert (session.device, session.fallback) == ("cpu", raised + advice)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("printed", "told"),
+    [
+        (
+            f"{GET} Failed to load library libonnxruntime_providers_cuda.so with error: libcudnn.so.9: cannot "
+            "open shared object file: No such file or directory",
+            "libcudnn.so.9 is missing, which haruspex-infer[cuda] installs",
+        ),
+        (
+            f'{GET} LoadLibrary failed with error 126 "" when trying to load "onnxruntime_providers_cuda.dll"',
+            "CUDA or cuDNN could not be loaded, which haruspex-infer[cuda] installs",
+        ),
+        (f"{CALL} CUDA failure 999: unknown error {SET_DEVICE}", "CUDA failure 999: unknown error"),
+    ],
+)
+def test_what_is_only_printed_is_told_of(dead_gpu, toy, monkeypatch, printed, told):
+    monkeypatch.setattr(DeadGpu, "words", printed.encode() + b"\n")
+    assert Session(toy, "auto").fallback == told
 
 
 @pytest.fixture
