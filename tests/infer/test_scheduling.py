@@ -101,10 +101,15 @@ def address():
 
 
 @pytest.fixture(params=["one process", "three processes", "cluster"])
-def machines(request):
+def machines(request, monkeypatch):
+    monkeypatch.setattr("haruspex_infer.scheduling.DESERTED_SECONDS", 120)
     if request.param == "cluster":
-        return Machines(scheduler=request.getfixturevalue("address"))
-    return Machines(workers=1 if request.param == "one process" else 3)
+        yield Machines(scheduler=request.getfixturevalue("address"))
+    elif request.param == "mortal cluster":  # whose workers take their time to come back, if they do
+        with cluster(n_workers=2) as there:
+            yield Machines(scheduler=there.scheduler_address)
+    else:
+        yield Machines(workers=1 if request.param == "one process" else 3)
 
 
 def test_every_entry_has_its_outcome(machines):
@@ -118,13 +123,14 @@ def test_a_failure_costs_its_entry_alone_and_has_a_reason(machines):
     assert found["3"].fault == "given up after ValueError: 3 is odd"
 
 
+@pytest.mark.parametrize("machines", ["one process", "three processes", "mortal cluster"], indirect=True)
 def test_a_killed_process_costs_its_entry_alone(machines):
     found = outcomes(the_third_is_killed, {str(number): number for number in range(8)}, machines)
     assert {name for name, one in found.items() if one.fault} == {"3"}
     assert "process was killed" in found["3"].fault
 
 
-@pytest.mark.parametrize("machines", ["one process", "cluster"], indirect=True)
+@pytest.mark.parametrize("machines", ["one process", "mortal cluster"], indirect=True)
 def test_work_that_takes_too_long_costs_its_entry_alone(machines):
     machines = replace(machines, longest=1 / 60)
     found = outcomes(the_third_never_ends, {str(number): number for number in range(5)}, machines)
