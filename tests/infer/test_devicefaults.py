@@ -94,7 +94,7 @@ from haruspex_infer import cli, engines, session
 class Gpu(engines.OnnxRuntimeEngine):
     tiles = 0
 
-    def run(self, tiles, out):
+    def run(self, tiles, out, last=False):
         Gpu.tiles += 1
         if Gpu.tiles > 1:
             raise RuntimeException(os.environ["MESSAGE"])
