@@ -2,12 +2,15 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from haruspex_infer.annotatedmap import MOLECULE, AnnotatedMap
 from haruspex_infer.compare import ModelLike, ResidueReport, compare
-from haruspex_infer.elements import Elements
 from haruspex_infer.layers import LayerData, napari_layers
 from haruspex_infer.writers import save_annotation
+
+if TYPE_CHECKING:
+    from haruspex_infer.elements import Elements
 
 __all__ = ["MOLECULE", "Annotation"]
 
@@ -59,7 +62,7 @@ class Annotation(AnnotatedMap):
         directory: str | os.PathLike[str],
         stem: str | None = None,
         report: ResidueReport | None = None,
-        elements: Elements | None = None,
+        elements: "Elements | None" = None,
         density_weighted: bool = False,
         html: bool = True,
         command: str | None = None,

@@ -54,9 +54,10 @@ class Annotator:
         numbers = gpu_numbers(device)
         self._devices = [device] if len(numbers) == 1 else [f"cuda:{number}" for number in numbers]
         self._path, self._memory = path, memory
-        self.contract = parse_contract(read_metadata(read_network(path), METADATA_KEY), str(path))
-        self.digest = digest_of(path)
-        self._loading = _load(path, self._devices)
+        model = read_network(path)
+        self.contract = parse_contract(read_metadata(model, METADATA_KEY), str(path))
+        self._loading = _load(path, self._devices, model)
+        self.digest = digest_of(model)
 
     @property
     def sessions(self) -> list[Session]:
@@ -241,9 +242,9 @@ class Annotator:
         self._loading = _load(self._path, self._devices)
 
 
-def _load(path: Path, devices: list[str]) -> list[Future[Session]]:
+def _load(path: Path, devices: list[str], model: bytes | None = None) -> list[Future[Session]]:
     pool = ThreadPoolExecutor(len(devices), thread_name_prefix="load")
-    loading = [pool.submit(Session, path, device) for device in devices]
+    loading = [pool.submit(Session, path, device, model) for device in devices]
     pool.shutdown(wait=False)
     return loading
 

@@ -61,10 +61,10 @@ def shipped_networks() -> dict[str, Path]:
     return {path.stem: path for path in files}
 
 
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file as ``sha256:…``."""
-    with path.open("rb") as stream:
-        return "sha256:" + hashlib.file_digest(stream, "sha256").hexdigest()
+def digest_of(network: Path | bytes) -> str:
+    """Return the SHA-256 of a file, or of what is in it, as ``sha256:…``."""
+    content = network if isinstance(network, bytes) else network.read_bytes()
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ class Session:
         ONNX file.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    model : bytes, optional
+        What `haruspex_infer.onnxfile.read_network` found in the file, to spare reading it again.
 
     Attributes
     ----------
@@ -55,11 +57,11 @@ class Session:
         cannot be used.
     """
 
-    def __init__(self, path: Path, device: str = "auto") -> None:
+    def __init__(self, path: Path, device: str = "auto", model: bytes | None = None) -> None:
         number = gpu_numbers(device)[0]
         self.threads = available_cores()
         self.fallback: str | None = None
-        model = read_network(path)
+        model = model or read_network(path)
         engine = None
         if device != "cpu":
             engine, reason = cuda_engine(model, number, self.threads)

@@ -124,8 +124,8 @@ def plan_tiles(
 
     The box around the cells is cut in two wherever that saves computing, again and again, until nothing more
     is saved and no tile has more voxels than allowed. Around the volume, a network whose answer is as large
-    as its input gets padding of a quarter of the overlap: a voxel on the face of the volume is then not on
-    the face of a tile.
+    as its input gets padding of a quarter of the overlap, and beyond its far faces, where tiles may end
+    anywhere, half of that at least: a voxel on the face of the volume is then not on the face of a tile.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ class _Layout:
     def extent(self, axis: int, low: NDArray, high: NDArray) -> tuple[NDArray, NDArray]:
         """Return the first answered voxel and the number of them for cells [low, high) along an axis."""
         first = np.maximum(low * CELL - self.context, -self.padding) // self.step * self.step
-        last = np.minimum(high * CELL + self.context, self.volume[axis] + self.padding)
+        last = np.minimum(high * CELL + self.context, self.volume[axis] + self.padding // 2)
         return first, -(-(last - first) // self.step) * self.step
 
     def cost(self, low: list[NDArray], high: list[NDArray]) -> NDArray[np.float64]:

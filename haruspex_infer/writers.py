@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,14 @@ from haruspex_infer.annotatedmap import MOLECULE, AnnotatedMap
 from haruspex_infer.chimerax import CONTOUR, chimerax_script
 from haruspex_infer.classes import CLASSES
 from haruspex_infer.compare import ResidueReport
-from haruspex_infer.elements import Elements
 from haruspex_infer.files import prepare_folder, write_text
 from haruspex_infer.mapfile import Map, write_map_like
 from haruspex_infer.pymol import pymol_script
 from haruspex_infer.report import write_report
 from haruspex_infer.volumefile import VolumeFile
+
+if TYPE_CHECKING:
+    from haruspex_infer.elements import Elements
 
 
 def save_annotation(
@@ -31,7 +33,7 @@ def save_annotation(
     folder: Path,
     stem: str,
     report: ResidueReport | None,
-    elements: Elements | None,
+    elements: "Elements | None",
     density_weighted: bool,
     html: bool,
     command: str | None,
