@@ -144,8 +144,12 @@ def plan_tiles(
     -------
     TilePlan
     """
-    layout = _Layout(contract, volume, most_voxels, one_shape)
-    tiles = [layout.tile(box) for box in _boxes(layout, region)]
+    z, y, x = (slice(0, n) for n in region.shape)
+    whole = _shrunk(region, (z, y, x))
+    if whole is None:
+        return TilePlan((), volume, contract.margin, contract.overlap)
+    layout = _Layout(contract, whole, volume, most_voxels, one_shape)
+    tiles = [layout.tile(box) for box in _boxes(layout, region, whole)]
     tiles.sort(key=lambda tile: (-tile.voxels, tile.start))
     return TilePlan(tuple(tiles), volume, contract.margin, contract.overlap)
 
@@ -153,12 +157,25 @@ def plan_tiles(
 class _Layout:
     """From a box of cells to the tile around it, and what that costs."""
 
-    def __init__(self, contract: Contract, volume: Origin, most_voxels: int, one_shape: bool) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        whole: Box,
+        volume: Origin,
+        most_voxels: int,
+        one_shape: bool,
+    ) -> None:
         self.margin, self.multiple = contract.margin, contract.multiple
         self.step = math.lcm(contract.multiple, CELL)
         self.context = contract.overlap // 2
-        self.padding = 0 if contract.margin else contract.overlap // 4 // self.step * self.step
-        self.volume, self.most_voxels = volume, most_voxels
+        self.most_voxels = most_voxels
+        padding = 0 if contract.margin else contract.overlap // 4 // self.step * self.step
+        # where the molecule ends for good, there is as little to see as where the volume ends
+        around = padding or self.context
+        self.first = [max(part.start * CELL - around, -padding) for part in whole]
+        self.last = [
+            min(part.stop * CELL + around, n + padding // 2) for part, n in zip(whole, volume, strict=True)
+        ]
         self.one_shape, edge = one_shape, round(most_voxels ** (1 / 3))
         if one_shape:
             self.multiple = max(edge // self.multiple, 1) * self.multiple
@@ -167,8 +184,8 @@ class _Layout:
 
     def extent(self, axis: int, low: NDArray, high: NDArray) -> tuple[NDArray, NDArray]:
         """Return the first answered voxel and the number of them for cells [low, high) along an axis."""
-        first = np.maximum(low * CELL - self.context, -self.padding) // self.step * self.step
-        last = np.minimum(high * CELL + self.context, self.volume[axis] + self.padding // 2)
+        first = np.maximum(low * CELL - self.context, self.first[axis]) // self.step * self.step
+        last = np.minimum(high * CELL + self.context, self.last[axis])
         return first, -(-(last - first) // self.step) * self.step
 
     def cost(self, low: list[NDArray], high: list[NDArray]) -> NDArray[np.float64]:
@@ -201,10 +218,10 @@ class _Layout:
         return self.tile(box).voxels <= self.most_voxels
 
 
-def _boxes(layout: _Layout, region: NDArray[np.bool_]) -> list[Box]:
+def _boxes(layout: _Layout, region: NDArray[np.bool_], whole: Box) -> list[Box]:
     """Cut the box around occupied cells in two as long as that is worth it; return the boxes."""
-    z, y, x = (slice(0, n) for n in region.shape)
-    done, waiting = [], [_shrunk(region, (z, y, x))]
+    done: list[Box] = []
+    waiting: list[Box | None] = [whole]
     while waiting:
         box = waiting.pop()
         if box is None:

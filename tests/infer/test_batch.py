@@ -209,7 +209,7 @@ def test_a_batch_that_is_ended_goes_on(tmp_path, toy, number):
         time.sleep(0.05)
     # Ctrl-C reaches every process of a terminal; the others are sent to one
     (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=120)
     assert "Traceback" not in said
     if number != signal.SIGKILL:
         assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}[number]
@@ -217,7 +217,7 @@ def test_a_batch_that_is_ended_goes_on(tmp_path, toy, number):
     assert statuses(out) == ["annotated", "waiting", "waiting"]
     assert not (out / "lump_haruspex" / "lump_summary.json").exists()
     before = (out / "a_haruspex" / "a_labels.mrc").stat().st_mtime_ns
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while subprocess.run(["pgrep", "-g", str(process.pid)], check=False, capture_output=True).stdout:
         assert time.monotonic() < deadline, "a process outlives the command"
         time.sleep(0.1)
@@ -225,6 +225,25 @@ def test_a_batch_that_is_ended_goes_on(tmp_path, toy, number):
     assert done.returncode == 0, done.stderr
     assert statuses(out) == ["annotated before", "annotated", "annotated"]
     assert (out / "a_haruspex" / "a_labels.mrc").stat().st_mtime_ns == before
+
+
+def test_an_interrupt_leaves_a_cluster_what_it_has_begun(address, tmp_path):
+    slow, out = network(tmp_path), tmp_path / "out"
+    maps = [large_map(tmp_path), *(shutil.copy(tmp_path / "lump.mrc", tmp_path / f"{n}.mrc") for n in "abc")]
+    command = [*COMMAND, *map(str, maps), "--network", str(slow), "-o", str(out), "--scheduler", address]
+    process = subprocess.Popen([*command, "--device", "cpu"], stderr=subprocess.PIPE, text=True)
+    while not (begun := list(out.glob("*_haruspex"))):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert said.splitlines()[-1] == "haruspex-infer: interrupted"
+    assert "waiting" in statuses(out)
+    while not list(begun[0].glob("*_summary.json")):
+        time.sleep(0.1)
+    assert len(list(out.glob("*_haruspex"))) < len(maps)  # nobody began what was not under way
 
 
 def test_a_worker_that_is_killed_is_replaced(tmp_path):

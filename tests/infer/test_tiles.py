@@ -1,5 +1,7 @@
 """Tiles, and the faults of the released 2019 program that must not return (its last tiles were misplaced)."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -49,18 +51,24 @@ def test_every_occupied_voxel_is_answered_with_its_surroundings(shaped, contract
     shape, region = shaped
     plan = plan_of(shape, region, contract, most, one_shape)
     context = contract.overlap // 2
-    padding = 0 if contract.margin else contract.overlap // 4
+    step = math.lcm(contract.multiple, CELL)
+    padding = 0 if contract.margin else contract.overlap // 4 // step * step
+    around = padding or context
+    occupied = [np.flatnonzero(region.any(axis=tuple({0, 1, 2} - {axis}))) * CELL for axis in range(3)]
     deep = np.zeros(shape, dtype=bool)
     for tile in plan.tiles:
         first = plan.first_answered(tile)
         part = []
-        for start, length, n in zip(first, tile.answered, shape, strict=True):
-            assert start % CELL == 0
-            assert start % contract.multiple == 0
+        for start, length, n, cells in zip(first, tile.answered, shape, occupied, strict=True):
+            assert start % step == 0
             assert start >= -padding
-            # where the volume ends, there is nothing more to see
-            low = start + context if start > 0 else 0
-            high = start + length - context if start + length < n else n
+            # where the volume or the molecule ends, there is nothing more to see
+            begins, ends = (
+                start <= max(0, cells[0] - around),
+                start + length >= min(n, cells[-1] + CELL + around),
+            )
+            low = 0 if begins else start + context
+            high = n if ends else start + length - context
             part.append(slice(low, max(low, high)))
         deep[tuple(part)] = True
         for edge, answered in zip(tile.shape, tile.answered, strict=True):
