@@ -14,7 +14,7 @@ from typing import Any
 
 from haruspex_infer.annotator import Annotator
 from haruspex_infer.devices import gpu_numbers
-from haruspex_infer.errors import DeviceLostError, HaruspexError
+from haruspex_infer.errors import CannotWriteError, DeviceLostError, HaruspexError
 from haruspex_infer.job import Settings, annotate_map, finished, read_summary
 from haruspex_infer.maptable import ANNOTATED, BEFORE, FAILED, Row, write_table
 from haruspex_infer.network import digest_of, find_network, shipped_networks
@@ -112,7 +112,7 @@ def annotate_all(
     Raises
     ------
     HaruspexError
-        If the table cannot be written, or a process cannot use the network, the device or this package.
+        If nothing can be written, or a process cannot use the network, the device or this package.
     """
     gpu_numbers(settings.device)  # told before the work
     network = find_network(settings.network)
@@ -175,6 +175,8 @@ def _annotate(task: Task) -> Done:
             result = annotate_map(annotator, task.path, task.folder, settings, said.append)
         except DeviceLostError as error:
             raise UnfitError(f"{error} ({where})") from error
+        except CannotWriteError:  # a full disk is no fault of the map
+            raise
         except HaruspexError as error:
             if annotator.failed:  # the device was lost on the way: the next map asks for it anew
                 _loaded.cache_clear()

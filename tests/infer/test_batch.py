@@ -173,6 +173,18 @@ def test_a_worker_is_told_what_it_lacks(maps, toy):
         batch._annotate(replace(task, devices=("cuda:77",)))
 
 
+def test_a_disk_that_is_full_ends_the_batch(maps, toy):
+    resource = pytest.importorskip("resource")
+
+    def fill():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+
+    done = run("@list.txt", "--network", toy, "--device", "cpu", "-o", "out", cwd=maps, preexec_fn=fill)
+    assert "cannot be written: File too large" in failure(done)
+    assert statuses(maps / "out") == ["waiting"] * 4
+
+
 def settings_of(toy, **changes):
     given = Settings(str(toy), "cpu", None, None, None, False, False, None, False, "")
     return replace(given, **changes)
