@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from haruspex_train.working import VOXEL_SIZES
+
 
 @dataclass(frozen=True)
 class SimulationSettings:
@@ -66,7 +68,7 @@ class SimulationSettings:
         Whether faint voxels are *other*; see `labels.drop_faint`.
     """
 
-    voxel_size: tuple[float, float] = (1.0, 1.2)
+    voxel_size: tuple[float, float] = (VOXEL_SIZES["min"], VOXEL_SIZES["max"])
     class_weights: tuple[float, ...] = (0.17, 0.28, 0.34, 0.21)
     resolution_bins: tuple[tuple[float, float, float], ...] = (
         (0.12, 1.7, 2.4),
