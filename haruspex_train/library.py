@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import lzma
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -205,5 +206,8 @@ def _load_arrays(path: Path) -> dict[str, NDArray[Any]]:
             return {name: arrays[name] for name in arrays.files}
     except FileNotFoundError as fault:
         raise HaruspexError(f"There is no packed library {path}; check the path.") from fault
-    except (OSError, ValueError, EOFError, lzma.LZMAError) as fault:
-        raise HaruspexError(f"{path} is not a packed library of atomic models: {fault}") from fault
+    except (OSError, ValueError, EOFError, lzma.LZMAError, zipfile.BadZipFile) as fault:
+        raise HaruspexError(
+            f"{path} is neither a training file nor a packed library of atomic models ({fault}); "
+            "make it anew."
+        ) from fault

@@ -195,6 +195,8 @@ def read_weights(path: Path, device: torch.device) -> dict[str, Any]:
 def _read(path: Path, device: torch.device, what: str) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
+    except OSError as fault:
+        raise HaruspexError(f"{path} cannot be read as {what}: {fault.strerror or fault}.") from fault
     except Exception as fault:  # bytes of another kind lead torch's reader to any exception whatever
         raise HaruspexError(f"{path} cannot be read as {what} ({type(fault).__name__}).") from fault
     if not isinstance(state, dict):

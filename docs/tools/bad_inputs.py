@@ -2,8 +2,8 @@
 
     python docs/tools/bad_inputs.py [--write]
 
-The files are those of the tests (`tests/infer/test_mapfile.py`, `tests/infer/badfiles.py`). With --write the
-table in the page is replaced.
+The files are those of the tests (`tests/infer/test_mapfile.py`, `tests/infer/badfiles.py` and
+`tests/train/badtraining.py`). With --write the table in the page is replaced.
 """
 
 import contextlib
@@ -21,8 +21,9 @@ BEGIN, END = "<!-- bad inputs -->\n", "<!-- end of bad inputs -->\n"
 
 def refusals() -> Iterator[tuple[str, str]]:
     """Yield the name of each bad input and its sentence, as they are in the current folder."""
-    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "infer")]
-    from badfiles import bad_models, bad_networks
+    sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "infer"), str(ROOT / "tests" / "train")]
+    from badfiles import bad_companions, bad_models, bad_networks
+    from badtraining import bad_training
     from test_mapfile import bad_files
 
     from haruspex_infer.mapcheck import check_map
@@ -34,13 +35,15 @@ def refusals() -> Iterator[tuple[str, str]]:
         parse_contract(Session(path, "cpu").metadata, str(path))
 
     here = Path()
-    groups: list[tuple[Callable[[Path], object], Iterator[str]]] = [
-        (check_map, (name for name, _ in bad_files(here))),
-        (read_structure, bad_models(here)),
-        (network, bad_networks(here)),
+    groups: list[Iterator[tuple[str, Callable[[Path], object]]]] = [
+        ((name, check_map) for name, _ in bad_files(here)),
+        ((name, read_structure) for name in bad_models(here)),
+        bad_companions(here),
+        ((name, network) for name in bad_networks(here)),
+        bad_training(here),
     ]
-    for read, names in groups:
-        for name in names:
+    for group in groups:
+        for name, read in group:
             yield name, _sentence(read, Path(name))
 
 

@@ -3,9 +3,14 @@
 import numpy as np
 import onnx
 from onnx import TensorProto
-from toys import metadata, metadata_text, pointwise_network, save_network
+from toys import lump, metadata, metadata_text, pointwise_network, save_network
 
+from haruspex_infer.inputs import as_mask
+from haruspex_infer.mapfile import Map, read_map, write_map_like
+from haruspex_infer.normalise import Normaliser
 from haruspex_infer.onnxfile import seal
+from haruspex_infer.placement import refuse_misplaced
+from haruspex_infer.structure import read_structure
 
 ATOM = "ATOM      1  CA  ALA A   1      11.104   6.134  -6.504  1.00 20.00           C\n"
 
@@ -25,6 +30,24 @@ def bad_models(folder):
         (folder / name).write_bytes(content)
         yield name
     yield "missing.pdb"
+
+
+def bad_companions(folder):
+    """Yield the names of masks and models that do not suit a map, of a map of nothing, and readers."""
+    map_ = Map.from_array(lump((16, 16, 16)), 1.1)
+    volumes = {
+        "other_mask.mrc": np.ones((8, 9, 10)),
+        "empty_mask.mrc": np.zeros((16, 16, 16)),
+        "constant.mrc": np.ones((16, 16, 16)),
+    }
+    for name, volume in volumes.items():
+        density = volume.astype(np.float32)
+        write_map_like(Map.from_array(density, 1.1), density, folder / name, "made for a test")
+    for name in ("other_mask.mrc", "empty_mask.mrc"):
+        yield name, lambda path: as_mask(path, map_)
+    yield "constant.mrc", lambda path: Normaliser().measure(read_map(path).density, map_.grid.voxel_size)
+    (folder / "elsewhere.pdb").write_text(ATOM.replace("  11.104", " 711.104"))
+    yield "elsewhere.pdb", lambda path: refuse_misplaced(read_structure(path), map_.grid, path.name)
 
 
 def bad_networks(folder):

@@ -1,6 +1,7 @@
 """The page on robustness says what is so; commands end as it says."""
 
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import pytest
 from mapmaking import molecule, network
 from test_cli import COMMAND, failure, run
 
-from haruspex_infer.files import sole_use
+from haruspex_infer.errors import CannotWriteError
+from haruspex_infer.files import sole_use, written_whole
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,3 +81,47 @@ def test_memory_that_is_used_up_is_told_in_one_sentence():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == "program: error: memory is used up; take a machine with more.\n"
+
+
+def test_a_hidden_file_is_removed_unless_a_run_writes_it(tmp_path):
+    """The same file written anew clears away what a killed run left of it, not what another run writes."""
+    path = tmp_path / "a [1].onnx"
+    left = tmp_path / ".a [1].onnx.4711-0a1b2c3d.part"
+    left.write_bytes(b"half")
+    (tmp_path / ".b.onnx.4711-0a1b2c3d.part").write_bytes(b"of another file")
+    with written_whole(path) as first:
+        assert not left.exists()
+        first.write(b"first")
+        first.flush()
+        with written_whole(path) as second:
+            second.write(b"second")
+        assert path.read_bytes() == b"second"
+    assert path.read_bytes() == b"first"
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".b.onnx.4711-0a1b2c3d.part", "a [1].onnx"]
+
+
+def test_a_folder_that_goes_away_is_told_in_one_sentence(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(CannotWriteError, match="cannot be written: No such file"):  # noqa: SIM117
+        with written_whole(tmp_path / "out" / "a.mrc") as stream:
+            stream.write(b"half")
+            shutil.rmtree(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("OSError(28, 'No space left on device', 'log.tsv')", "log.tsv: No space left on device."),
+        ("OSError(30, 'Read-only file system')", "Read-only file system."),
+        (
+            "FileNotFoundError('No usable temporary\\ndirectory found')",
+            "No usable temporary directory found.",
+        ),
+    ],
+)
+def test_a_disk_that_fails_anywhere_is_told_in_one_sentence(fault, said):
+    code = (
+        f"from haruspex_infer.ending import run\ndef command():\n    raise {fault}\nrun(command, 'program')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, f"program: error: {said}\n")

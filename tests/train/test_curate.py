@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from peptides import HELIX, backbone, chain, document
 
+from haruspex_infer.errors import CannotWriteError, HaruspexError
+from haruspex_infer.files import sole_use
 from haruspex_infer.grid import Grid
 from haruspex_infer.mapfile import Map
 from haruspex_infer.scheduling import Machines
@@ -326,6 +328,35 @@ def test_a_pair_whose_process_is_killed_has_a_reason_and_another_chance(tmp_path
     assert not (tmp_path / "EMD-3.json").exists()
     again = recorded(nothing, candidates, tmp_path, 1, Machines(2))
     assert again[3] == {"name": "EMD-3", "fault": "", "inputs": again[3]["inputs"]}
+
+
+def cannot_be_read(candidate):
+    raise HaruspexError(f"{candidate.name}.mrc does not exist.")
+
+
+def has_no_room(candidate):
+    raise CannotWriteError(f"{candidate.name}.webp cannot be written: No space left on device.")
+
+
+def test_a_fault_is_tried_again(tmp_path):
+    """The file may have been away for a moment: it has the same size and time when it is back."""
+    candidates = [judged("EMD-1").candidate]
+    (record,) = recorded(cannot_be_read, candidates, tmp_path, 1)
+    assert record["fault"] == "EMD-1.mrc does not exist."
+    assert recorded(nothing, candidates, tmp_path, 1)[0]["fault"] == ""
+
+
+def test_a_full_disk_is_no_fault_of_a_pair(tmp_path):
+    candidates = [judged(f"EMD-{number}").candidate for number in range(3)]
+    with pytest.raises(CannotWriteError, match="No space left on device"):
+        recorded(has_no_room, candidates, tmp_path, 1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_runs_do_not_record_into_one_folder(tmp_path):
+    with sole_use(tmp_path), pytest.raises(HaruspexError, match="Another run writes to"):
+        recorded(nothing, [judged("EMD-1").candidate], tmp_path, 1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_cluster_makes_the_same_manifest(folder, tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
 import hashlib
+import lzma
 import subprocess
 import sys
 
@@ -132,12 +133,21 @@ def test_what_goes_wrong_is_told(packed, tmp_path):
     with pytest.raises(HaruspexError, match="There is no packed library"):
         AtomLibrary(tmp_path)
     (tmp_path / "atomic_models.npz.xz").write_bytes(b"nothing")
-    with pytest.raises(HaruspexError, match="is not a packed library"):
+    with pytest.raises(HaruspexError, match="neither a training file nor a packed library"):
         AtomLibrary(tmp_path)
     with pytest.raises(HaruspexError, match="holds no entry 9zzz"):
         AtomLibrary(folder).structure("9zzz")
     with pytest.raises(HaruspexError, match="There is no folder"):
         prepare(folder, tmp_path / "absent" / "out.npz.xz")
+
+
+@pytest.mark.parametrize(
+    "content", [b"text", lzma.compress(b"text"), lzma.compress(b"PK\x03\x04 and no more")]
+)
+def test_what_is_no_training_file_is_refused(tmp_path, content):
+    (tmp_path / "a.npz.xz").write_bytes(content)
+    with pytest.raises(HaruspexError, match="is neither a training file nor"):
+        load_training_atoms(tmp_path / "a.npz.xz", "train")
 
 
 def test_the_deposited_library(shared_data):

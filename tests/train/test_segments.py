@@ -181,3 +181,22 @@ def test_the_command_cuts_and_names_what_lacks_ground_truth(folder, tmp_path):
     assert "candidates (SEGMENTS.tsv" in done.stdout
     assert "LONG has no ground truth" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_ends_the_cutting_and_room_lets_it_go_on(folder, tmp_path):
+    """HDF5 itself crashes where a file has no room."""
+    resource = pytest.importorskip("resource")
+    arguments = [str(path) for path in (folder, tmp_path / "truth", "-o", tmp_path / "out")]
+    command = [sys.executable, "-m", "haruspex_train", "segment", *arguments, "--annotated", "0.001"]
+
+    def fill():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=fill)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert ".h5 cannot be written: File too large." in done.stderr
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert len(read_table(tmp_path / "out" / "SEGMENTS.tsv")) > 0
