@@ -15,6 +15,10 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+_DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
+# file systems take 255 bytes; the names of results add to it
+_LONGEST_NAME = 150
+
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[BinaryIO]:
@@ -146,14 +150,17 @@ def sole_use(folder: Path) -> Iterator[None]:
 
 
 def refuse_unsafe_name(name: str) -> None:
-    """Refuse a name from an input that would not stay the name of a file in the folder chosen for results.
+    """Refuse a name from an input that would not be that of a file in the folder chosen for results.
 
     Raises
     ------
     HaruspexError
-        If it leads elsewhere, or holds characters that are not printed.
+        If it leads elsewhere, names a device of Windows, holds characters that are not printed, or is so long
+        that nothing can be added to it.
     """
-    if not name.strip(". ") or not name.isprintable() or any(c in name for c in "/\\:"):
+    device = name.partition(".")[0].rstrip().upper() in _DEVICES
+    long = len(name.encode(errors="replace")) > _LONGEST_NAME
+    if not name.strip(". ") or not name.isprintable() or any(c in name for c in "/\\:") or device or long:
         raise HaruspexError(f"{name!r} cannot be part of the names of results: give it a plain name.")
 
 

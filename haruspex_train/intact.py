@@ -11,6 +11,8 @@ from haruspex_infer.errors import HaruspexError
 
 LARGEST = 2**35
 """Bytes that a file may have, packed or unpacked; the largest maps of the EMDB come to a few 10⁹."""
+LARGEST_HEADER = 2**26
+"""Bytes that a header (XML) may have, which is read whole into memory."""
 
 _PIECE = 2**20
 
@@ -56,15 +58,16 @@ def refuse_damaged(path: Path, name: str, headers: Mapping[str, str], whole: boo
 
 
 def refuse_oversized(size: int, name: str) -> None:
-    """Refuse a file that is larger than any map or model.
+    """Refuse a file that is larger than any map or model, or a header larger than any.
 
     Raises
     ------
     HaruspexError
-        If it is larger than `LARGEST`.
+        If it is larger than `LARGEST`, or `LARGEST_HEADER`.
     """
-    if size > LARGEST:
-        raise HaruspexError(f"{name.strip('.')} has more than {LARGEST:,} bytes, which no map or model has.")
+    largest = LARGEST_HEADER if name.removesuffix(".part").endswith(".xml") else LARGEST
+    if size > largest:
+        raise HaruspexError(f"{name.strip('.')} has more than {largest:,} bytes, which no such file has.")
 
 
 def _digests(field: str) -> dict[str, str]:

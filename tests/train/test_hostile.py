@@ -46,6 +46,14 @@ def test_a_file_without_end_is_cut_off(server, folder, monkeypatch):
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 3 * 2**20
 
 
+def test_a_header_without_end_is_cut_off(server, folder, monkeypatch):
+    monkeypatch.setattr(intact, "LARGEST_HEADER", 2**20)
+    header = "structures/EMD-1/header/emd-1.xml"
+    server.faults[header] = ["endless"]
+    with pytest.raises(HaruspexError, match="has more than 1,048,576 bytes"):
+        Transfer(folder, QUICK).obtain(server.url, header, folder)
+
+
 def test_an_answer_without_end_is_cut_off(server, folder, monkeypatch):
     monkeypatch.setattr(client, "_LONGEST_ANSWER", 2**20)
     server.faults[MAP] = ["endless"]
@@ -106,7 +114,12 @@ def test_models_whose_names_are_paths_are_left_out(server):
     assert read_header(header).pdb_ids == ()
 
 
-@pytest.mark.parametrize("name", ["../up", "/etc/x", "a/b", "a\\b", "..", ".", "", "C:x", "a\nb", "\x1b[2J"])
+MORE = ["NUL", "con", "Com1.map", "LPT9 .x", "a\0b", "é" * 90]
+
+
+@pytest.mark.parametrize(
+    "name", ["../up", "/etc/x", "a/b", "a\\b", "..", ".", "", "C:x", "a\nb", "\x1b[2J", *MORE]
+)
 def test_names_of_pairs_stay_in_the_folder(tmp_path, name):
     with pytest.raises(HaruspexError, match="cannot be part of the names of results"):
         refuse_unsafe_name(name)
@@ -118,7 +131,7 @@ def test_names_of_pairs_stay_in_the_folder(tmp_path, name):
 
 
 def test_plain_names_are_accepted():
-    names = ("EMD-11007", "T20S", "my map (1)", "3.2 Å", ".hidden")
+    names = ("EMD-11007", "T20S", "my map (1)", "3.2 Å", ".hidden", "console", "COM10", "x" * 150)
     assert [Pair(name, "-", "val", 3.0, "", Path(), ()).name for name in names] == list(names)
 
 
