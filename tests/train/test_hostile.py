@@ -1,9 +1,13 @@
 """An archive that means harm: it leads away, sends without end, and names files that lie elsewhere."""
 
 import gzip
+import io
+import lzma
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from test_archive import MAP, QUICK, hosts, same
 
 from haruspex_infer.errors import HaruspexError
@@ -11,8 +15,10 @@ from haruspex_infer.files import quoted, refuse_unsafe_name
 from haruspex_train import client, intact, measure
 from haruspex_train.archive import candidates, fetch_entries
 from haruspex_train.emdb import Wanted, read_header
+from haruspex_train.library import load_training_atoms
 from haruspex_train.measure import archive_scores
 from haruspex_train.pairs import Pair, read_pairs
+from haruspex_train.progress import read_weights
 from haruspex_train.transfer import Transfer
 
 
@@ -141,3 +147,27 @@ def test_scripts_hold_no_commands_of_a_path():
     for path in ("a\nrm -rf", "a\"b'c", "\x1b]0;x"):
         with pytest.raises(HaruspexError, match="rename it"):
             quoted(path)
+
+
+class Trap:
+    """Leaves a trace where a pickle of it is read."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return Path.touch, (self.trace,)
+
+
+def test_weights_and_libraries_that_hold_code_are_refused_and_it_does_not_run(tmp_path):
+    trace = tmp_path / "ran"
+    weights, library = tmp_path / "weights.pt", tmp_path / "training.npz.xz"
+    torch.save({"weights": Trap(trace)}, weights)
+    with pytest.raises(HaruspexError, match="cannot be read as weights of a training run"):
+        read_weights(weights, torch.device("cpu"))
+    plain = io.BytesIO()
+    np.savez(plain, xyz=np.array([Trap(trace)], dtype=object))
+    library.write_bytes(lzma.compress(plain.getvalue()))
+    with pytest.raises(HaruspexError, match="is not a packed library of atomic models"):
+        load_training_atoms(library, "train")
+    assert not trace.exists()
