@@ -84,7 +84,7 @@ class Maps:
 
     def _made(self, entry: str) -> Seen:
         structure = self.library.structure(entry)
-        return self.see(f"{entry}, simulated", simulate(structure, RESOLUTION), structure)
+        return self.see(f"{entry} (simulated)", simulate(structure, RESOLUTION), structure)
 
     def sharp(self) -> Iterator[Seen]:
         """Yield the maps of 4 Å or better that hold protein, but that of which homologues are the model."""
