@@ -168,6 +168,6 @@ def test_weights_and_libraries_that_hold_code_are_refused_and_it_does_not_run(tm
     plain = io.BytesIO()
     np.savez(plain, xyz=np.array([Trap(trace)], dtype=object))
     library.write_bytes(lzma.compress(plain.getvalue()))
-    with pytest.raises(HaruspexError, match="is not a packed library of atomic models"):
+    with pytest.raises(HaruspexError, match="is neither a training file nor a packed library"):
         load_training_atoms(library, "train")
     assert not trace.exists()
