@@ -25,14 +25,14 @@ SIMULATED = {"At the backbone\n": r"At the backbone[^\n]*\n", "All voxels\n": r"
 
 
 def table_after(text: str, heading: str) -> str:
-    """Return the first table after a heading.
+    """Return the first table of a text after a heading; that of the whole text where the heading is empty.
 
     Raises
     ------
     SystemExit
         If there is no such heading with a table.
     """
-    found = re.search(re.escape(heading) + r".*?\n((?:\|[^\n]*\n)+)", text, re.DOTALL)
+    found = re.search(re.escape(heading) + r".*?^((?:\|[^\n]*\n)+)", text, re.DOTALL | re.MULTILINE)
     if not found:
         raise SystemExit(f"There is no table after {heading!r}.")
     return found[1]
