@@ -111,9 +111,10 @@ def prepare_folder(folder: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
+        taken = isinstance(error, FileExistsError | NotADirectoryError)
+        reason = "there is a file of that name" if taken else error.strerror or error
         raise CannotWriteError(
-            f"The output folder {folder} cannot be written to ({error.strerror or error}); "
-            "choose another with -o."
+            f"The output folder {folder} cannot be written to ({reason}); choose another with -o."
         ) from error
 
 

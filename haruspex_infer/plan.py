@@ -183,9 +183,14 @@ def with_tiles(plan: Plan, contract: Contract, session: Session, memory: float |
     Raises
     ------
     HaruspexError
-        If the map does not fit into memory.
+        If the map does not fit into memory, or what it is to keep to leaves no room for tiles on a CPU.
     """
     room = None if memory is None else plan.room(memory)
+    if memory is not None and room is not None and room <= 0 and session.device == "cpu":
+        raise HaruspexError(
+            f"The map needs more than {(memory - room) / 1e9:.1f} GB of memory and is to keep to "
+            f"{memory / 1e9:.1f} GB: allow more, or cut out the part of interest."
+        )
     plan = _laid(plan, contract, session, session.most_voxels(room))
     # an allocation beyond memory need not fail: the kernel may kill the program later, without a word
     _refuse_beyond_memory(plan.memory - (0 if session.device == "cpu" else plan.activations), plan.map)

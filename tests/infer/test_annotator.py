@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -51,8 +52,9 @@ def test_a_valid_network_answers_as_if_it_saw_the_whole_map_at_once(tmp_path_fac
     # whatever the tile: same places, same phase of the pooling, solvent around the box
     density = lump(shape, noise=0.5)
     path = valid_network(tmp_path_factory.mktemp("net") / "valid.onnx", margin, tile=tile)
-    annotator = Annotator(path, "cpu", memory=tile**3 * 1000)
-    plan = annotator.plan(Map.from_array(density, 1.1))
+    annotator = Annotator(path, "cpu")
+    with patch.object(Session, "most_voxels", lambda *_: 32**3):
+        plan = annotator.plan(Map.from_array(density, 1.1))
     found = annotator.run(plan)
     inside = voxels_of(plan.survey.region, shape)
     odd = [n % 2 for n in shape]
@@ -174,6 +176,14 @@ def test_a_map_larger_than_memory_is_refused(toy, monkeypatch):
     monkeypatch.setattr("haruspex_infer.plan.available_memory", lambda: 1e8)
     with pytest.raises(HaruspexError, match=r"needs about 0\.4 GB .* has 0\.1 GB: .* \(1\.1 Å\)"):
         annotate(lump(), voxel_size=1.1, network=toy, device="cpu")
+
+
+@pytest.mark.parametrize("allowed", [-1e9, 0, 1e8])
+def test_memory_that_leaves_no_room_for_tiles_is_refused(toy, allowed):
+    with pytest.raises(
+        HaruspexError, match=r"needs more than 0\.4 GB .* is to keep to -?[01]\.\d GB: allow more"
+    ):
+        Annotator(toy, "cpu", memory=allowed).annotate(Map.from_array(lump(), 1.1))
 
 
 def test_a_file_a_map_and_an_array_give_the_same(toy, tmp_path):

@@ -152,8 +152,9 @@ def test_a_gpu_that_is_not_there(some_map, toy, tmp_path):
 
 def test_an_unwritable_folder_is_told_before_the_work(some_map, toy, tmp_path):
     (tmp_path / "file").write_text("")
-    done = run(some_map, "--network", toy, "-o", tmp_path / "file" / "out")
-    assert "cannot be written to" in failure(done)
+    for out in (tmp_path / "file", tmp_path / "file" / "out"):
+        done = run(some_map, "--network", toy, "-o", out)
+        assert f"{out} cannot be written to (there is a file of that name); choose another" in failure(done)
 
 
 @pytest.mark.parametrize(
