@@ -16,7 +16,7 @@ from haruspex_infer.plan import Plan
 from haruspex_infer.session import Session
 
 EDGE = 80
-"""Voxels along the edges of the part that is shown: enough to tell, and quick."""
+"""Voxels along the edges of the part that is shown at most: enough to tell, and quick."""
 
 
 def with_mirror_image(found: Outside, plan: Plan, contract: Contract, session: Session) -> Outside:
@@ -34,25 +34,27 @@ def with_mirror_image(found: Outside, plan: Plan, contract: Contract, session: S
     Returns
     -------
     Outside
-        As it is, where the network is sure enough already.
+        As it is, where the network is sure enough already, or was shown nothing.
     """
-    if found.sure >= UNSURE:
+    if found.sure >= UNSURE or not plan.tiles.tiles:
         return found
-    part = _part(plan, contract)
+    # the device had room for the tiles, and may have none for more
+    room = round(plan.tiles.largest ** (1 / 3)) // contract.multiple * contract.multiple - 2 * contract.margin
+    part = _part(plan, contract, max(contract.multiple, min(EDGE, room)))
     mirrored = np.ascontiguousarray(part[:, :, ::-1])
     return replace(
         found, sure=_share(part, contract, session), sure_mirrored=_share(mirrored, contract, session)
     )
 
 
-def _part(plan: Plan, contract: Contract) -> NDArray[np.float32]:
+def _part(plan: Plan, contract: Contract, edge: int) -> NDArray[np.float32]:
     """Cut the normalised density around the middle of the molecule, edges as the network wants them."""
     region, box = plan.survey.region, []
     for axis, n in enumerate(plan.working.shape):
         along = np.cumsum(region.sum(axis=tuple(k for k in range(3) if k != axis)))
         middle = CELL * int(np.searchsorted(along, along[-1] / 2))
-        first = max(0, min(middle - EDGE // 2, n - EDGE))
-        box.append(slice(first, min(n, first + EDGE)))
+        first = max(0, min(middle - edge // 2, n - edge))
+        box.append(slice(first, min(n, first + edge)))
     z, y, x = box
     part = contract.normaliser.apply(plan.density[z, y, x], plan.offset, plan.scale)
     # solvent around it, so that what the network sees is all of the part

@@ -39,7 +39,6 @@ DETAIL = 0.1
 CERTAIN = 3.5
 """Standard errors by which helices must fit better in the other hand."""
 
-
 SURE, UNSURE = 0.9, 0.1
 """Probability from which a voxel is surely helix or strand, and the share of them that is not questioned."""
 

@@ -190,6 +190,6 @@ def test_the_part_that_is_mirrored_is_of_the_molecule(handed):
     density[8:32, 10:34, 150:190] = 1
     annotator = Annotator(handed, "cpu")
     plan = annotator.plan(Map.from_array(density, 1.1))
-    part = mirrorimage._part(plan, annotator.contract)
+    part = mirrorimage._part(plan, annotator.contract, 80)
     assert all(edge % annotator.contract.multiple == 0 and edge <= 80 for edge in part.shape)
     assert (part > 0.5).sum() == (density > 0.5).sum()

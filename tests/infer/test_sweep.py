@@ -55,9 +55,9 @@ def failing_beyond(monkeypatch, voxels, message):
 
 def test_tiles_are_halved_until_they_fit(toy, given, monkeypatch):
     plain = Annotator(toy, "cpu").annotate(given)
-    asked = failing_beyond(monkeypatch, 48**3, ARENA)
+    asked = failing_beyond(monkeypatch, 40**3, ARENA)
     found = Annotator(toy, "cpu").annotate(given)
-    assert asked[0] > 48**3
+    assert asked[0] > 40**3
     assert found.report["tiles"]["run"] > plain.report["tiles"]["run"]
     np.testing.assert_allclose(found.probabilities, plain.probabilities, atol=1e-4)
 
