@@ -15,7 +15,7 @@ from haruspex_infer.outside import UNSURE, Outside, sure_share
 from haruspex_infer.plan import Plan
 from haruspex_infer.session import Session
 
-EDGE = 80
+EDGE = 56
 """Voxels along the edges of the part that is shown at most: enough to tell, and quick."""
 
 
