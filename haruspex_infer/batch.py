@@ -5,11 +5,11 @@ known by the summary in a map's folder, which is written last, so that nothing e
 """
 
 import platform
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from haruspex_infer.annotator import Annotator
@@ -25,7 +25,9 @@ _PER_GPU = 2
 # minutes; the largest maps take hours on a slow CPU
 _LONGEST = 24 * 60
 
-_one_at_a_time = Lock()  # a worker of Dask may have many threads, and each map takes all of the machine
+_one_at_a_time = (
+    threading.Lock()
+)  # a worker of Dask may have many threads, and each map takes all of the machine
 
 
 @dataclass(frozen=True)

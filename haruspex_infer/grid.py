@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Triple = tuple[float, float, float]
 
+# voxels along (z, y, x), each with a start and a stop within the grid
 Box = tuple[slice, slice, slice]
-"""Voxels along (z, y, x), each with a start and a stop within the grid."""
 
 
 @dataclass(frozen=True)
