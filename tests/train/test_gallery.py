@@ -108,15 +108,15 @@ def test_a_browser_shows_and_filters_the_entries(browser, page):
     assert cards.count() == 3
     assert tab.locator("img").evaluate("image => image.complete && image.naturalWidth") == 3 * EDGE + 16
     tab.get_by_text("drop 2").click()
-    assert cards.locator("h2").all_inner_texts() == ["EMD-2", "<b>odd</b>"]
+    assert cards.locator("h2").all_text_contents() == ["EMD-2", "<b>odd</b>"]
     tab.get_by_label("Search").fill("residues FIT")
-    assert cards.locator("h2").all_inner_texts() == ["EMD-2"]
+    assert cards.locator("h2").all_text_contents() == ["EMD-2"]
     assert cards.locator(".reason").inner_text() == "only 20% of the residues fit"
     tab.get_by_text("keep 1").click()
     assert cards.count() == 0
     assert tab.get_by_text("No entry.").is_visible()
     tab.get_by_label("Search").fill("")
-    assert cards.locator("h2").all_inner_texts() == ["EMD-1"]
-    assert cards.locator("dd").all_inner_texts() == ["0.71"]
+    assert cards.locator("h2").all_text_contents() == ["EMD-1"]
+    assert cards.locator("dd").all_text_contents() == ["0.71"]
     assert faults == []
     tab.close()
