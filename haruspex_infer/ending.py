@@ -4,13 +4,62 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from haruspex_infer.errors import DeviceLostError, HaruspexError
 
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
+
 WRONG_INPUT = 2
-_CODES: dict[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+# seconds after which a signal that was lost is sent again
+_AGAIN = 0.02
+
+
+class _Ending(SystemExit):
+    """A signal came; its exit code is that of a shell, 128 and the number of the signal."""
+
+
+def end_at(*numbers: int) -> list[int]:
+    """End this process as an error would when a signal comes, so that files under way are removed.
+
+    What is raised while Python finalizes an object is discarded; the signal is sent again then.
+
+    Parameters
+    ----------
+    *numbers : int
+        The signals. Outside the main thread nothing changes: whoever has that decides.
+
+    Returns
+    -------
+    list of int
+        Fills with the signals as they come. Native code that is being loaded turns what is raised into errors
+        of its own: this tells why the process ends.
+    """
+    asked: list[int] = []
+
+    def end(number: int, _: object) -> None:
+        asked.append(number)
+        raise _Ending(128 + number)
+
+    usual = sys.unraisablehook
+
+    def discarded(fault: "UnraisableHookArgs") -> None:
+        if not isinstance(fault.exc_value, _Ending):
+            usual(fault)
+            return
+        again = threading.Timer(_AGAIN, os.kill, (os.getpid(), asked[-1]))
+        again.daemon = True  # a command that is done by then is done
+        again.start()
+
+    with contextlib.suppress(ValueError):
+        for number in numbers:
+            signal.signal(number, end)
+        sys.unraisablehook = discarded
+    return asked
 
 
 def run(command: Callable[[], object], program: str) -> None:
@@ -26,21 +75,12 @@ def run(command: Callable[[], object], program: str) -> None:
     program : str
         Its name in messages.
     """
-    asked: list[int] = []
-
-    def end(number: int, _: object) -> None:
-        asked.append(number)
-        raise SystemExit(_CODES[number])  # as after an error, so that files under way are removed
-
-    with contextlib.suppress(ValueError):  # not in the main thread: whoever has that decides
-        for number in _CODES:
-            signal.signal(number, end)
+    asked = end_at(signal.SIGINT, signal.SIGTERM)
     try:
         command()
     except BaseException as fault:
-        # native code that is being loaded turns what a handler raises into errors of its own
         if asked:
-            _end("interrupted" if asked[0] == signal.SIGINT else "terminated", _CODES[asked[0]], program)
+            _end("interrupted" if asked[0] == signal.SIGINT else "terminated", 128 + asked[0], program)
         if isinstance(fault, DeviceLostError):
             print(f"{program}: error: {fault}", file=sys.stderr)
             sys.stdout.flush()

@@ -23,9 +23,10 @@ from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from haruspex_infer import __version__
+from haruspex_infer.ending import end_at
 from haruspex_infer.errors import CannotWriteError, HaruspexError
 from haruspex_infer.resources import available_cores
 
@@ -248,7 +249,7 @@ def _begin(number: int, stop: Connection) -> None:
     if stop.poll():  # a call under way would have to be interrupted; there is none yet
         os._exit(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be held back
-    signal.signal(signal.SIGTERM, _leave)
+    end_at(signal.SIGTERM)
     Thread(target=_watch, args=(stop,), daemon=True).start()
 
 
@@ -259,10 +260,6 @@ def _watch(stop: Connection) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     wait_for(gone)
     os._exit(1)  # nobody is left to take an answer
-
-
-def _leave(number: int, frame: object) -> NoReturn:
-    raise SystemExit(1)  # as after an error, so that files under way are removed
 
 
 def _on_cluster(work: _Bounded[T, R], tasks: Mapping[str, T], address: str) -> Iterator[Outcome[R]]:

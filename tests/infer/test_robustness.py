@@ -45,6 +45,35 @@ def test_a_signal_ends_a_run_without_leavings(tmp_path, number, code, said):
     assert not list(out.iterdir())
 
 
+FINALIZED = """
+import os, signal, time
+from haruspex_infer.ending import run
+
+class Dying:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{})
+        for _ in range(1000):
+            pass
+        print("not here")
+
+def command():
+    Dying()
+    time.sleep(60)
+
+run(command, "program")
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [("SIGTERM", 143, "terminated"), ("SIGINT", 130, "interrupted")]
+)
+def test_a_signal_that_finds_an_object_being_finalized_is_not_lost(number, code, said):
+    """Python discards what is raised there."""
+    command = [sys.executable, "-c", FINALIZED.format(number)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", f"program: {said}\n")
+
+
 def test_a_full_disk_is_told_in_one_sentence(tmp_path):
     """The first file that does not fit ends the run; nothing half-written stays."""
     resource = pytest.importorskip("resource")
