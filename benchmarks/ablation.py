@@ -7,7 +7,6 @@ Short runs, alike but for what they lack. Their snapshots annotate the `val` map
 so that the runs may be made one by one, side by side on one GPU.
 """
 
-import csv
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from operating_point import COMMON_RECALL, FINE, medians, resolved_residues
 from haruspex_infer.annotator import Annotator
 from haruspex_train.configuration import Configuration, changed, load_configuration
 from haruspex_train.export import export
+from haruspex_train.tables import read_table, write_table
 from haruspex_train.train import Schedule, train
 
 BLURRED = {
@@ -52,10 +52,8 @@ def variants(steps: int) -> dict[str, Configuration]:
 def measure(run: Path, pairs: Path, device: str) -> list[dict[str, float]]:
     """Annotate the maps with every snapshot of a run, and keep the figures in ``figures.tsv``."""
     table = run / "figures.tsv"
-    rows = []
-    if table.is_file():
-        with table.open(newline="") as stream:
-            rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(stream, delimiter="\t")]
+    kept = read_table(table) if table.is_file() else []
+    rows = [{column: float(row[column]) for column in COLUMNS} for row in kept]
     snapshots = {int(m[1]): p for p in run.iterdir() if (m := re.fullmatch(r"weights-(\d+)\.pt", p.name))}
     for step in sorted(snapshots.keys() - {int(row["step"]) for row in rows}):
         network = run / f"{step}.onnx"
@@ -63,10 +61,7 @@ def measure(run: Path, pairs: Path, device: str) -> list[dict[str, float]]:
         maps = resolved_residues(Annotator(network, device), pairs, "val")
         factor = min(FINE, key=lambda f: abs(medians(maps, f)[0] - COMMON_RECALL))
         rows.append(dict(zip(COLUMNS, (step, factor, *medians(maps, factor)), strict=True)))
-        with table.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, COLUMNS, delimiter="\t")
-            writer.writeheader()
-            writer.writerows(rows)
+        write_table(table, COLUMNS, ({column: str(row[column]) for column in COLUMNS} for row in rows))
     return rows
 
 

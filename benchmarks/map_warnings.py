@@ -29,7 +29,7 @@ from haruspex_infer.errors import HaruspexError
 from haruspex_infer.example import example_map
 from haruspex_infer.mapfile import Map, read_map
 from haruspex_infer.normalise import INVERTED, Normaliser, is_inverted
-from haruspex_infer.outside import look_at_density
+from haruspex_infer.outside import SURE, look_at_density
 from haruspex_train.pairs import read_pairs
 
 Volume = NDArray[np.float32]
@@ -42,7 +42,6 @@ KINDS = {
 }
 REFUSED = "refused"
 LARGE = "EMD-11007"
-SURE = 0.9
 
 
 def frequencies(map_: Map) -> NDArray[np.float64]:

@@ -10,12 +10,13 @@ that the single tile would not have called other.
 
 import argparse
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 from measuring import table
 from numpy.typing import NDArray
 
-from haruspex_infer.annotation import MOLECULE
+from haruspex_infer.annotatedmap import MOLECULE
 from haruspex_infer.annotator import Annotator
 from haruspex_infer.mapfile import read_map
 from haruspex_infer.occupancy import voxels_of
@@ -56,7 +57,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="names of maps")
     options = parser.parse_args()
     if options.most_voxels:
-        Session.most_voxels = lambda self, memory=None: options.most_voxels  # type: ignore[method-assign]
+        mock.patch.object(Session, "most_voxels", lambda *_: options.most_voxels).start()
     annotator = Annotator(options.network, options.device)
     rows = []
     for pair in read_pairs(options.folder, "val"):

@@ -139,7 +139,14 @@ class AnnotatedMap:
             counts += counted
             self.map.forget()
             yield box, part, labels
-        self.__dict__["_counts"] = counts
+        self.__dict__["_counts"] = counts  # as `cached_property` keeps what it computes
+
+    @cached_property
+    def _counts(self) -> NDArray[np.int64]:
+        """Voxels of each class, in the whole map and in the molecular density, shape (2, 4)."""
+        for _ in self.labelled_slabs():
+            pass
+        return self.__dict__["_counts"]
 
     def _in_slabs(self, work: Callable[[Box], Seen], axis: int) -> Iterator[tuple[Box, Seen]]:
         """Yield the box of each slab and what `work` returns for it, working ahead on all cores."""
@@ -187,10 +194,7 @@ class AnnotatedMap:
         ``molecule_voxels`` and ``molecule_volume`` (Å³) of those inside the molecular density, that is with
         normalised density of at least 0.2; ``molecule_fraction``, their share of the molecular density.
         """
-        if "_counts" not in self.__dict__:
-            for _ in self.labelled_slabs():
-                pass
-        everywhere, within = self.__dict__["_counts"]
+        everywhere, within = self._counts
         molecule, volume = max(1, int(within.sum())), self.grid.voxel_volume
         return {
             c.name: {

@@ -25,9 +25,8 @@ _PER_GPU = 2
 # minutes; the largest maps take hours on a slow CPU
 _LONGEST = 24 * 60
 
-_one_at_a_time = (
-    threading.Lock()
-)  # a worker of Dask may have many threads, and each map takes all of the machine
+# a worker of Dask may have many threads, and each map takes all of the machine
+_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True)

@@ -120,10 +120,10 @@ def fit(density: NDArray[np.floating], grid: Grid, axes: Axes, sense: float = 1.
     return highest
 
 
-def preference(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
-    """Mean difference of paired values over its standard error; not a number for fewer than fifteen."""
+def preference(one: NDArray[np.floating], other: NDArray[np.floating], fewest: int = _FEWEST) -> float:
+    """Mean difference of paired values over its standard error; no number for fewer pairs than `fewest`."""
     difference = (one - other)[np.isfinite(one) & np.isfinite(other)].astype(np.float64)
-    if len(difference) < _FEWEST or difference.std() == 0:
+    if len(difference) < fewest or difference.std() == 0:
         return float("nan")
     return float(difference.mean() / difference.std(ddof=1) * np.sqrt(len(difference)))
 

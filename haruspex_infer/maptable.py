@@ -55,9 +55,9 @@ class Row:
             numbers = zip("zyx", self.summary["input"][key], strict=True)
             told |= {name.format(axis): number for axis, number in numbers}
         return told | {
-            **self._shares(),
+            **_shares(self.summary),
             "warnings": "; ".join(self.summary["warnings"]),
-            "seconds": self._seconds(),
+            "seconds": _seconds(self.summary),
             "device": self.summary["device"],
             "host": self.summary["host"],
         }
@@ -72,18 +72,11 @@ class Row:
             str(self.path),
             times(tuple(given["shape_zyx"])),
             shown_size(tuple(given["voxel_size_zyx"])),
-            *(f"{share:.0%}" for share in self._shares().values()),
+            *(f"{share:.0%}" for share in _shares(self.summary).values()),
             str(len(self.summary["warnings"]) or ""),
-            f"{self._seconds():.1f}",
+            f"{_seconds(self.summary):.1f}",
             self.summary["device"],
         ]
-
-    def _shares(self) -> dict[str, float]:
-        """Share of the molecular density that each class has."""
-        return {c.name: self.summary["composition"][c.name]["molecule_fraction"] for c in CLASSES}  # type: ignore[index]
-
-    def _seconds(self) -> float:
-        return sum(self.summary["seconds"].values())  # type: ignore[index]
 
 
 def write_table(rows: list[Row], path: Path) -> None:
@@ -103,3 +96,12 @@ def shown_table(rows: list[Row]) -> str:
     counts = [(sum(row.status == status for row in rows), status) for status in (ANNOTATED, BEFORE, FAILED)]
     told = ", ".join(f"{count} {status}" for count, status in counts if count)
     return "\n".join([*(line.rstrip() for line in shown), told])
+
+
+def _shares(summary: dict[str, Any]) -> dict[str, float]:
+    """Share of the molecular density that each class has."""
+    return {c.name: summary["composition"][c.name]["molecule_fraction"] for c in CLASSES}
+
+
+def _seconds(summary: dict[str, Any]) -> float:
+    return sum(summary["seconds"].values())

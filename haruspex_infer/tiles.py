@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from haruspex_infer.grid import Box
 from haruspex_infer.network import Contract
 from haruspex_infer.occupancy import CELL
 
 Origin = tuple[int, int, int]
-Box = tuple[slice, slice, slice]
 
 # starting a tile costs about as much as these many voxels
 _START = 32**3

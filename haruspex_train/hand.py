@@ -26,7 +26,6 @@ WINDOW = 11
 """Residues of a helix that are laid on one straight axis: three turns."""
 
 _STEP = 4
-_FEWEST = 5
 _TURNS = np.arange(0, 360, 20)
 _SLIDES = np.arange(-2, 3) * _RISE / 5
 
@@ -118,14 +117,6 @@ def _triple(
         atoms = np.flatnonzero((structure.atom_name == name) & residues[structure.residue])
         positions[row, structure.residue[atoms]] = structure.xyz[atoms]
     return positions[:, np.isfinite(positions).all(axis=(0, 2))]
-
-
-def preference(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
-    """Mean difference of paired values over its standard error; not a number for fewer than five."""
-    difference = (one - other)[np.isfinite(one) & np.isfinite(other)].astype(np.float64)
-    if len(difference) < _FEWEST or difference.std() == 0:
-        return float("nan")
-    return float(difference.mean() / difference.std(ddof=1) * np.sqrt(len(difference)))
 
 
 def _best(

@@ -13,16 +13,20 @@ from numpy.typing import NDArray
 
 from haruspex_infer.classes import HELIX, NUCLEOTIDE, STRAND
 from haruspex_infer.errors import HaruspexError
+from haruspex_infer.idealhelix import preference
 from haruspex_infer.mapfile import Map
 from haruspex_infer.sampling import mean_and_sigma, sample
 from haruspex_infer.structure import AMINO_ACID, Structure
 from haruspex_train.fit import STANDS_OUT, around, contrast, correlation, displacement, model_density
 from haruspex_train.groundtruth import MODELLED_REACH, STRONG, near
-from haruspex_train.hand import branches, hand, helix_axes, preference
+from haruspex_train.hand import branches, hand, helix_axes
 from haruspex_train.truth import REACH
 
 DENSE = 3.0
 """σ level of density that a model should explain."""
+
+FEWEST = 5
+"""Helices, or side chains and bases, from which a model tells the hand of its map."""
 
 _LONGEST = 2**29
 _NAN = float("nan")
@@ -149,8 +153,8 @@ def measure_fit(
         modelled_dense=float((level[close] >= STRONG).mean()),
         dense_modelled=_share(int((dense & wide).sum()), int(dense.sum())),
         explained=_share(int((dense & wide).sum()), dense_anywhere),
-        helix_hand=preference(*hand(level, grid, helix_axes(structure, classes))),
-        side_hand=preference(*branches(level, grid, structure)),
+        helix_hand=preference(*hand(level, grid, helix_axes(structure, classes)), FEWEST),
+        side_hand=preference(*branches(level, grid, structure), FEWEST),
     )
 
 

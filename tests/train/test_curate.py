@@ -14,15 +14,16 @@ from peptides import HELIX, backbone, chain, document
 from haruspex_infer.errors import CannotWriteError, HaruspexError
 from haruspex_infer.files import sole_use
 from haruspex_infer.grid import Grid
+from haruspex_infer.idealhelix import preference
 from haruspex_infer.mapfile import Map
 from haruspex_infer.scheduling import Machines
 from haruspex_infer.structure import read_structure
 from haruspex_train.candidates import Candidate, recorded
 from haruspex_train.curate import Judged, curate, manifest, misfits
 from haruspex_train.fit import contrast, correlation, displacement, model_density
-from haruspex_train.hand import branches, hand, helix_axes, preference
+from haruspex_train.hand import branches, hand, helix_axes
 from haruspex_train.homology import Query, clusters, homologues
-from haruspex_train.measure import Measures, measure_fit
+from haruspex_train.measure import FEWEST, Measures, measure_fit
 from haruspex_train.pairs import Pair
 from haruspex_train.secondary import residue_classes
 from haruspex_train.tables import read_table
@@ -137,10 +138,10 @@ def test_helix_axes_are_straight_and_point_along_the_chain(helix):
 
 
 def test_preference_needs_several_and_grows_with_agreement():
-    assert np.isnan(preference(np.ones(4), np.zeros(4)))
+    assert np.isnan(preference(np.ones(4), np.zeros(4), FEWEST))
     one = np.array([1.0, 1.1, 0.9, 1.2, np.nan, 1.0])
-    assert preference(one, np.zeros(6)) > 5
-    assert preference(np.zeros(6), one) < -5
+    assert preference(one, np.zeros(6), FEWEST) > 5
+    assert preference(np.zeros(6), one, FEWEST) < -5
 
 
 @pytest.mark.parametrize(
