@@ -116,6 +116,23 @@ class OnnxRuntimeEngine:
         return inputs, outputs
 
 
+@contextlib.contextmanager
+def unreported() -> Iterator[None]:
+    """Keep OpenVINO, imported meanwhile, from reporting its use to its makers over the network.
+
+    It does so from a process that it forks among running threads, which can stand still for good.
+    """
+    reporter = "openvino_telemetry"
+    if reporter in sys.modules:  # imported already by somebody who uses it
+        yield
+        return
+    sys.modules[reporter] = None  # type: ignore[assignment]  # so Python knows what cannot be imported
+    try:
+        yield
+    finally:
+        del sys.modules[reporter]
+
+
 class OpenVinoEngine:
     """A network compiled by OpenVINO, in bfloat16 where the processor computes that faster.
 
@@ -126,7 +143,8 @@ class OpenVinoEngine:
     edge: int | None = None
 
     def __init__(self, model: bytes, threads: int, precision: str | None = None) -> None:
-        import openvino
+        with unreported():
+            import openvino
 
         core = openvino.Core()
         hints = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -251,6 +253,22 @@ def test_openvino_answers_like_onnx_runtime(toy):
         assert answer is out
         np.testing.assert_allclose(answer, plain.run(tile, None), atol=1e-5)
         np.testing.assert_array_equal(other.run(tile, None), answer)
+
+
+def test_openvino_reports_to_nobody(tmp_path):
+    """Its package imports a reporter, and does without where there is none."""
+    (tmp_path / "openvino_telemetry.py").write_text("print('reported')\n")
+    (tmp_path / "openvino.py").write_text(
+        "try:\n    import openvino_telemetry\nexcept ImportError:\n    print('nothing')\n"
+    )
+    script = "from haruspex_infer.engines import unreported\nwith unreported():\n    import openvino\n"
+    script += "print('theirs')\nimport openvino_telemetry\n"
+    paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["nothing", "theirs", "reported"]
 
 
 def test_memory_is_given_back_after_the_last_tile_and_the_next_answers_as_before(toy):
