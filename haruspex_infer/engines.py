@@ -40,15 +40,16 @@ class Engine(Protocol):
     ----------
     name : str
         Runtime and number format.
-    bytes_per_voxel : int
-        Memory that activations of the shipped networks take for each voxel of a tile, measured.
+    bytes_per_number : float
+        Memory that each of the numbers takes that a network holds at once, what goes with them included,
+        measured with the networks that ship.
     edge : int or None
         Edge of the largest tile it takes, where another shape than that of the last tile costs more than it
         saves: cuDNN plans every convolution anew for every shape, which takes as long as ten tiles.
     """
 
     name: str
-    bytes_per_voxel: int
+    bytes_per_number: float
     edge: int | None
 
     def run(
@@ -65,8 +66,8 @@ class Engine(Protocol):
 class OnnxRuntimeEngine:
     """A session of ONNX Runtime, whatever its device."""
 
-    def __init__(self, session: Any, name: str, bytes_per_voxel: int) -> None:  # noqa: ANN401 - it has no types
-        self.name, self.bytes_per_voxel = name, bytes_per_voxel
+    def __init__(self, session: Any, name: str, bytes_per_number: float) -> None:  # noqa: ANN401 - no types
+        self.name, self.bytes_per_number = name, bytes_per_number
         self.edge: int | None = None
         self._session = session
         self._binds = True
@@ -139,7 +140,6 @@ class OpenVinoEngine:
     What bfloat16 changes is measured by ``benchmarks/network_only.py``.
     """
 
-    bytes_per_voxel = 480
     edge: int | None = None
 
     def __init__(self, model: bytes, threads: int, precision: str | None = None) -> None:
@@ -152,8 +152,9 @@ class OpenVinoEngine:
             hints["INFERENCE_PRECISION_HINT"] = precision
         self._compiled = core.compile_model(core.read_model(model), "CPU", hints)
         self._request = self._compiled.create_infer_request()
-        used = self._compiled.get_property("INFERENCE_PRECISION_HINT")
-        self.name = f"openvino {used.to_string().replace('bf16', 'bfloat16').replace('f32', 'float32')}"
+        used = self._compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        self.name = f"openvino {used.replace('bf16', 'bfloat16').replace('f32', 'float32')}"
+        self.bytes_per_number = 2.6 if used == "bf16" else 5.0
         self._tensor = openvino.Tensor
 
     def run(
@@ -211,14 +212,15 @@ def onnxruntime_engine(model: bytes, name: str, threads: int) -> Engine:
         session = onnxruntime.InferenceSession(model, options, [_CPU])
     except Exception as error:  # ONNX Runtime's errors share no base class but this
         raise HaruspexError(f"{name} is not a network that can be run ({first_line(error)}).") from error
-    return OnnxRuntimeEngine(session, "onnxruntime float32", 800)
+    return OnnxRuntimeEngine(session, "onnxruntime float32", 4.1)
 
 
-def cuda_engine(model: bytes, number: int, threads: int) -> tuple[Engine | None, str]:
+def cuda_engine(model: bytes, number: int, threads: int, held: float) -> tuple[Engine | None, str]:
     """Try to load a network on a GPU; return it or None, and the reason for None.
 
     Float16 with channels last is fastest by far; what a runtime or a network cannot do is left out step by
-    step. The largest tile that there is memory for is tried here, while the map is read.
+    step. The largest tile that there is memory for is tried here, while the map is read: `held` numbers for
+    each of its voxels.
     """
     import onnxruntime
 
@@ -230,32 +232,32 @@ def cuda_engine(model: bytes, number: int, threads: int) -> tuple[Engine | None,
     count = gpu_count()
     if count is not None and number >= count:
         return None, f"there are {count} GPUs, counted from 0" if count else "no GPU is visible"
-    for name, graph, extra, bytes_per_voxel in gpu_trials(model):
+    for name, graph, extra, bytes_per_number in gpu_trials(model):
         session, reason = cuda_session(graph, number, threads, extra)
         if session is not None:
-            engine = OnnxRuntimeEngine(session, name, bytes_per_voxel)
+            engine = OnnxRuntimeEngine(session, name, bytes_per_number)
             free = free_gpu_memory(number)
-            if _find_edge(engine, math.inf if free is None else _SHARE_OF_GPU * free):
+            if _find_edge(engine, held, math.inf if free is None else _SHARE_OF_GPU * free):
                 return engine, ""
             reason = "the network fails there, or there is no memory for a tile"
     return None, reason
 
 
-def gpu_trials(model: bytes) -> list[tuple[str, bytes, dict[str, str], int]]:
-    """Return what to try on a GPU, the fastest first: name, graph, settings, bytes for a voxel of a tile."""
+def gpu_trials(model: bytes) -> list[tuple[str, bytes, dict[str, str], float]]:
+    """Return what to try on a GPU, the fastest first: name, graph, settings, bytes for a number held."""
     # without TF32, ONNX Runtime keeps cuDNN from tensor cores altogether, in float16 as well
-    trials = [("onnxruntime float32", model, {"use_tf32": "0"}, 1600)]
+    trials = [("onnxruntime float32", model, {"use_tf32": "0"}, 12.0)]
     with contextlib.suppress(ValueError):
         half = halved(model)
-        trials.insert(0, ("onnxruntime float16", half, {}, 1000))
-        trials.insert(0, ("onnxruntime float16 channels-last", half, {"prefer_nhwc": "1"}, 1000))
+        trials.insert(0, ("onnxruntime float16", half, {}, 7.5))
+        trials.insert(0, ("onnxruntime float16 channels-last", half, {"prefer_nhwc": "1"}, 7.5))
     return trials
 
 
-def _find_edge(engine: OnnxRuntimeEngine, memory: float) -> bool:
+def _find_edge(engine: OnnxRuntimeEngine, held: float, memory: float) -> bool:
     """Set the largest edge of tiles that an engine answers with probabilities; return if there is one."""
     for edge in _GPU_EDGES:
-        if edge**3 * engine.bytes_per_voxel > memory:
+        if edge**3 * held * engine.bytes_per_number > memory:
             continue
         ramp = np.linspace(-1, 2, edge, dtype=np.float32)
         try:

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 DEFAULT_NETWORK = "residual"
 METADATA_KEY = "haruspex"
 FORMAT = 1
-# voxels; activations of such a tile take some 200 GB
+# voxels; activations of such a tile take some 100 GB
 _LARGEST_TILE = 512
+# numbers held for each voxel: by the network that ships and takes most, and what may be believed
+_MOST_HELD, _BELIEVED = 240.0, (8.0, 10_000.0)
 
 
 def find_network(name: str | os.PathLike[str]) -> Path:
@@ -154,6 +156,22 @@ def parse_contract(text: str | None, name: str) -> Contract:
         ) from error
     _refuse_impossible(contract, name)
     return contract
+
+
+def numbers_held(text: str | None) -> float:
+    """Return how many numbers a runtime holds at once for each voxel of a tile, as a network says of itself.
+
+    Parameters
+    ----------
+    text : str or None
+        JSON, the value of the metadata key ``haruspex``. Of a network that does not say, or says what cannot
+        be, as many are assumed as the largest that ships takes.
+    """
+    try:
+        held = float(json.loads(text or "{}").get("held", _MOST_HELD))
+    except (AttributeError, TypeError, ValueError, OverflowError, RecursionError):
+        return _MOST_HELD
+    return held if _BELIEVED[0] <= held <= _BELIEVED[1] else _MOST_HELD
 
 
 def _refuse_impossible(contract: Contract, name: str) -> None:

@@ -10,7 +10,7 @@ from haruspex_infer.devicefaults import first_line, says_gpu_lost, says_no_memor
 from haruspex_infer.devices import gpu_numbers
 from haruspex_infer.engines import Engine, cpu_engine, cuda_engine
 from haruspex_infer.errors import DeviceLostError, HaruspexError
-from haruspex_infer.network import METADATA_KEY
+from haruspex_infer.network import METADATA_KEY, numbers_held
 from haruspex_infer.onnxfile import read_metadata, read_network
 from haruspex_infer.resources import available_cores, free_memory
 
@@ -62,16 +62,18 @@ class Session:
         self.threads = available_cores()
         self.fallback: str | None = None
         model = model or read_network(path)
+        self.metadata = read_metadata(model, METADATA_KEY)
+        held = numbers_held(self.metadata)
         engine = None
         if device != "cpu":
-            engine, reason = cuda_engine(model, number, self.threads)
+            engine, reason = cuda_engine(model, number, self.threads, held)
             if engine is None and device != "auto":
                 raise HaruspexError(f"The GPU ({device}) cannot be used: {reason}.")
             self.fallback = reason or None
         self.device = "cpu" if engine is None else f"cuda:{number}"
         self._engine: Engine = engine or cpu_engine(model, str(path), self.threads)
         self.engine = self._engine.name
-        self.metadata = read_metadata(model, METADATA_KEY)
+        self._bytes_per_voxel = held * self._engine.bytes_per_number
         try:
             _check_shape(self._engine, path)
         except UnicodeDecodeError as error:
@@ -85,11 +87,10 @@ class Session:
         memory : float, optional
             Bytes to use at most on a CPU; what is best for speed if left out.
         """
-        per_voxel = self._engine.bytes_per_voxel
         if self._engine.edge is not None:
             return self._engine.edge**3
         room = min(free_memory() / 2, _CPU_BYTES) if memory is None else memory
-        return max(_LEAST_VOXELS, int(room / per_voxel))
+        return max(_LEAST_VOXELS, int(room / self._bytes_per_voxel))
 
     @property
     def one_shape(self) -> bool:
@@ -103,7 +104,7 @@ class Session:
 
     def activations(self, voxels: int) -> int:
         """Return the bytes that a tile of so many voxels takes, on the device."""
-        return voxels * self._engine.bytes_per_voxel
+        return int(voxels * self._bytes_per_voxel)
 
     def run(
         self, tiles: NDArray[np.float32], out: NDArray[np.float32] | None = None, last: bool = False

@@ -26,12 +26,16 @@ class Geometry:
         Edge of the input in inference.
     overlap : int
         Overlap of neighbouring outputs in inference, voxels.
+    held : int
+        Numbers for each voxel of the input that inference holds at once, at most: its memory. Measured with
+        ONNX Runtime on a CPU (``benchmarks/tile_memory.py``).
     """
 
     margin: int
     multiple: int
     tile: int
     overlap: int
+    held: int
 
 
 class AnnotationNetwork(nn.Module):
@@ -54,7 +58,7 @@ class Mostosi2020(AnnotationNetwork):
     64 and 32 channels); 1×1×1 to the classes. 40³ voxels in, the central 20³ out.
     """
 
-    geometry = Geometry(margin=10, multiple=4, tile=84, overlap=0)
+    geometry = Geometry(margin=10, multiple=4, tile=84, overlap=0, held=240)
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,7 +97,9 @@ class ResidualUNet(AnnotationNetwork):
         self, channels: tuple[int, ...] = (32, 64, 128, 192), blocks: tuple[int, ...] = (1, 2, 2, 2)
     ) -> None:
         super().__init__()
-        self.geometry = Geometry(margin=0, multiple=2 ** (len(channels) - 1), tile=96, overlap=32)
+        self.geometry = Geometry(
+            margin=0, multiple=2 ** (len(channels) - 1), tile=96, overlap=32, held=round(4.1 * channels[0])
+        )
         self.stem = nn.Conv3d(1, channels[0], 3, padding=1, bias=False)
         self.encoders = nn.ModuleList(
             nn.Sequential(*[ResidualBlock(c) for _ in range(count)])
@@ -105,7 +111,7 @@ class ResidualUNet(AnnotationNetwork):
             for fine, coarse in pairs
         )
         self.up = nn.ModuleList(nn.ConvTranspose3d(coarse, fine, 2, stride=2) for fine, coarse in pairs)
-        self.join = nn.ModuleList(nn.Conv3d(2 * fine, fine, 1, bias=False) for fine, _ in pairs)
+        self.join = nn.ModuleList(Join(fine) for fine, _ in pairs)
         self.decoders = nn.ModuleList(ResidualBlock(fine) for fine, _ in pairs)
         self.head = nn.Conv3d(channels[0], len(CLASSES), 1)
 
@@ -117,9 +123,42 @@ class ResidualUNet(AnnotationNetwork):
             skips.append(x)
             x = encoder(down(x))
         for level in reversed(range(len(skips))):
-            x = self.join[level](torch.cat([self.up[level](x), skips[level]], 1))
+            x = self.join[level](self.up[level](x), skips[level])
             x = self.decoders[level](x)
         return self.head(x)
+
+
+class Join(nn.Conv3d):
+    """A 1×1×1 convolution of what comes up from the coarser level beside what the encoder kept."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(2 * channels, channels, 1, bias=False)
+
+    def forward(self, up: Tensor, kept: Tensor) -> Tensor:  # type: ignore[override]
+        """Return both joined, in as many channels as each has."""
+        return super().forward(torch.cat([up, kept], 1))
+
+    def merged(self, deconvolution: nn.ConvTranspose3d) -> "Sum":
+        """Merge the half that sees what comes up into what makes it; return what is left."""
+        mixing, kernel = self.weight.data.chunk(2, 1)
+        mixing = mixing[:, :, 0, 0, 0]
+        deconvolution.weight.data = torch.einsum("om,imzyx->iozyx", mixing, deconvolution.weight.data)
+        if deconvolution.bias is not None:
+            deconvolution.bias.data = mixing @ deconvolution.bias.data
+        return Sum(kernel)
+
+
+class Sum(nn.Module):
+    """What comes up, and a 1×1×1 convolution of what the encoder kept."""
+
+    def __init__(self, kernel: Tensor) -> None:
+        super().__init__()
+        self.convolution = nn.Conv3d(kernel.shape[1], kernel.shape[0], 1, bias=False)
+        self.convolution.weight.data = kernel.contiguous()
+
+    def forward(self, up: Tensor, kept: Tensor) -> Tensor:
+        """Return their sum."""
+        return up + self.convolution(kept)
 
 
 class ResidualBlock(nn.Module):

@@ -100,9 +100,9 @@ class Gpu(engines.OnnxRuntimeEngine):
             raise RuntimeException(os.environ["MESSAGE"])
         return super().run(tiles, out)
 
-def gpu(model, number, threads):
+def gpu(model, number, threads, held):
     cpu = engines.onnxruntime_engine(model, "toy", threads)
-    return Gpu(cpu._session, "onnxruntime float16", 1000), ""
+    return Gpu(cpu._session, "onnxruntime float16", 7.5), ""
 
 session.cuda_engine = gpu
 if "lost" in os.environ:

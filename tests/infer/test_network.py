@@ -2,7 +2,7 @@ import pytest
 from toys import metadata, metadata_text
 
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.network import digest_of, find_network, parse_contract, shipped_networks
+from haruspex_infer.network import digest_of, find_network, numbers_held, parse_contract, shipped_networks
 
 
 def test_a_contract_is_read():
@@ -15,6 +15,22 @@ def test_a_contract_is_read():
 def test_the_normalisation_comes_from_the_network():
     contract = parse_contract(metadata_text(normalisation={"percentile": 75.0}), "toy")
     assert contract.normaliser.percentile == 75.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "{",
+        "[]",
+        "[" * 100_000,
+        metadata_text(),
+        *(metadata_text(held=h) for h in (0, -1, 1e9, "x", None)),
+    ],
+)
+def test_of_a_network_that_says_nothing_sound_much_memory_is_expected(text):
+    assert numbers_held(metadata_text(held=131)) == 131
+    assert numbers_held(text) == 240
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from torch import nn
 
 from haruspex_infer.errors import HaruspexError
-from haruspex_infer.network import METADATA_KEY, parse_contract
+from haruspex_infer.network import METADATA_KEY, numbers_held, parse_contract
 from haruspex_infer.normalise import Normaliser
 from haruspex_infer.session import Session
 from haruspex_train import export as module
@@ -85,14 +86,15 @@ def test_probabilities_agree_on_simulated_density(exported, training_file):
 
 
 def test_the_contract_is_what_inference_reads(exported, training_file):
-    name, _, path, _ = exported
+    name, weights, path, _ = exported
     session = Session(path, "cpu")
     contract = parse_contract(session.metadata, str(path))
-    geometry = NETWORKS[name]().geometry
+    geometry = load_network(weights)[0].geometry
     assert contract.name == name
     assert (contract.finest, contract.coarsest, contract.voxel_size) == (1.0, 1.2, 1.1)
     for field in ("margin", "multiple", "tile", "overlap"):
         assert getattr(contract, field) == getattr(geometry, field)
+    assert numbers_held(session.metadata) == geometry.held
     assert contract.normaliser == Normaliser()
     about = json.loads(session.metadata)
     assert about["licence"] == "BSD-3-Clause"
@@ -141,6 +143,21 @@ def test_exporting_again_gives_the_same_bytes(tmp_path, tiny_atoms):
         (tmp_path / name).mkdir()
         export(weights, tmp_path / name / "residual.onnx")
     assert (tmp_path / "a" / "residual.onnx").read_bytes() == (tmp_path / "b" / "residual.onnx").read_bytes()
+
+
+def test_nothing_is_laid_side_by_side_in_the_residual_network(tmp_path, tiny_atoms):
+    """Of convolutions and deconvolutions in a row one is left, which is the same but for rounding."""
+    network, _ = load_network(save_weights(tmp_path, "residual", tiny_atoms))
+    model = module.Probabilities(network).eval()
+    for up in network.up:
+        nn.init.normal_(up.bias)
+    merged = module.folded(model)
+    density = torch.randn(1, 1, 16, 24, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(merged(density), model(density), atol=1e-5, rtol=0)
+    kinds = {node.op_type for node in module.onnx_model(merged, network.geometry).graph.node}
+    assert {"Conv", "ConvTranspose", "Add"} <= kinds
+    assert not kinds & {"Concat", "BatchNormalization"}
 
 
 def test_an_export_that_differs_is_refused(tmp_path, tiny_atoms, monkeypatch):
