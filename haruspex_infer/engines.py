@@ -273,6 +273,7 @@ def _find_edge(engine: OnnxRuntimeEngine, held: float, memory: float) -> bool:
 def _options(threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()  # which it sends on Windows
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
