@@ -19,13 +19,15 @@ app.add_typer(data_commands.app)
 
 @app.command()
 def prepare(
-    library: Annotated[Path, typer.Argument(help="Folder of the packed library of atomic models.")],
+    models: Annotated[
+        Path, typer.Argument(help="Folder with PDB or mmCIF files in 'train' and 'val', or a packed library.")
+    ],
     out: Annotated[Path, typer.Argument(help="Training file to write.")],
 ) -> None:
-    """Give every residue of a library its class and pack what training needs into one file."""
+    """Give every residue of atomic models its class and pack what training needs into one file."""
     from haruspex_train.prepare import prepare as run
 
-    counts = run(library, out)
+    counts = run(models, out)
     typer.echo(f"{out}: " + ", ".join(f"{n:,} {what.replace('_', ' ')}" for what, n in counts.items()))
 
 

@@ -16,6 +16,11 @@ from haruspex_infer.errors import HaruspexError
 from haruspex_infer.files import written_whole
 from haruspex_infer.structure import Structure
 
+PACKED = "atomic_models.npz.xz"
+
+SPLITS = ("train", "val")
+"""The splits that are prepared; the hold-out entries of the library are homologues of experimental pairs."""
+
 COORDINATE_STEP = 0.02
 """Å to which packed coordinates are rounded."""
 
@@ -41,7 +46,7 @@ class AtomLibrary:
 
     def __init__(self, folder: str | Path) -> None:
         folder = Path(folder)
-        self._packed = _load_arrays(folder / "atomic_models.npz.xz")
+        self._packed = _load_arrays(folder / PACKED)
         try:
             with (folder / "INDEX.tsv").open(newline="") as table:
                 self.index = {row["pdb_id"]: row for row in csv.DictReader(table, delimiter="\t")}

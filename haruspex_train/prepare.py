@@ -1,4 +1,4 @@
-"""Turns the library of deposited models into the one file that training reads."""
+"""Turns atomic models into the one file that training reads."""
 
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.structure import Structure
-from haruspex_train.library import COORDINATE_STEP, AtomLibrary, differences, save_arrays
+from haruspex_train.library import COORDINATE_STEP, PACKED, SPLITS, AtomLibrary, differences, save_arrays
+from haruspex_train.modelfolder import ModelFolder
 from haruspex_train.secondary import agreed_classes, elements
 from haruspex_train.truth import IGNORE
-
-SPLITS = ("train", "val")
-"""The splits that travel; the hold-out entries are homologues of the experimental pairs."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +32,13 @@ class _Entry:
     segment_start: NDArray[np.bool_]
 
 
-def prepare(library_folder: str | Path, out: str | Path, workers: int | None = None) -> dict[str, int]:
+def prepare(models: str | Path, out: str | Path, workers: int | None = None) -> dict[str, int]:
     """Assign secondary structure to all training and validation models and pack them.
 
     Parameters
     ----------
-    library_folder : path
-        Folder of the packed library.
+    models : path
+        Folder of models as `ModelFolder` takes it, or of the packed library.
     out : path
         File to write, ``.npz.xz``; read it with `haruspex_train.library.load_training_atoms`.
     workers : int, optional
@@ -54,16 +52,16 @@ def prepare(library_folder: str | Path, out: str | Path, workers: int | None = N
     Raises
     ------
     HaruspexError
-        If the library cannot be read or the folder of `out` is missing.
+        If a model or the library cannot be read, or the folder of `out` is missing.
     """
     out = Path(out)
     if not out.parent.is_dir():
         raise HaruspexError(f"There is no folder {out.parent} to write {out.name} into; make it first.")
-    library = AtomLibrary(library_folder)
+    library = AtomLibrary(models) if (Path(models) / PACKED).exists() else ModelFolder(models)
     split_of = {pdb_id: split for split in SPLITS for pdb_id in library.ids(split)}
     structures = (library.structure(pdb_id) for pdb_id in split_of)
     with ProcessPoolExecutor(workers or os.cpu_count()) as pool:
-        entries = list(pool.map(_entry, structures, chunksize=16))
+        entries = list(pool.map(_entry, split_of, structures, chunksize=16))
 
     packed = {
         field: np.concatenate([getattr(entry, field) for entry in entries])
@@ -96,14 +94,14 @@ def prepare(library_folder: str | Path, out: str | Path, workers: int | None = N
     }
 
 
-def _entry(structure: Structure) -> _Entry:
-    classes = agreed_classes(structure)
-    number = elements(structure, classes)
+def _entry(name: str, structure: Structure) -> _Entry:
     # a whole number of steps, so that rounding to steps about it rounds the position itself
     centre = np.round(structure.xyz.mean(axis=0) / COORDINATE_STEP) * COORDINATE_STEP
     steps = np.round((structure.xyz - centre) / COORDINATE_STEP).astype(np.int64)
     if np.abs(steps).max() > np.iinfo(np.int16).max:
-        raise HaruspexError("A model of the library is larger than 1,300 Å; leave it out.")
+        raise HaruspexError(f"The model {name} is larger than 1,300 Å: leave it out.")
+    classes = agreed_classes(structure)
+    number = elements(structure, classes)
     return _Entry(
         steps=steps.astype(np.int16),
         centre=centre.astype(np.float32),

@@ -99,7 +99,7 @@ def test_evaluate_prints_a_table(pairs, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("prepare", "absent", "out.npz.xz"), "There is no packed library"),
+        (("prepare", "absent", "out.npz.xz"), "There are no PDB or mmCIF files in absent/train"),
         (
             ("train", "residual", "--atoms", "absent", "-o", "run", "--device", "cpu"),
             "no packed library absent",
