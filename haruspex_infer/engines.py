@@ -341,7 +341,7 @@ def _reason(messages: list[str]) -> str:
     """Say which library or device is at fault."""
     for line in messages:
         if missing := re.search(r"([\w.+-]*\.so[\w.]*): cannot open shared object file", line):
-            return f"{missing[1]} is missing, which haruspex-infer[cuda] installs"
+            return f"{missing[1]} is missing, which onnxruntime-gpu[cuda,cudnn] brings"
         if says_gpu_lost(fault := RuntimeError(line)):
             return first_line(fault)
-    return "CUDA or cuDNN could not be loaded, which haruspex-infer[cuda] installs"
+    return "CUDA or cuDNN could not be loaded, which onnxruntime-gpu[cuda,cudnn] brings"

@@ -268,7 +268,7 @@ def _on_cluster(work: _Bounded[T, R], tasks: Mapping[str, T], address: str) -> I
         from distributed.comm import resolve_address
     except ImportError as fault:
         raise HaruspexError(
-            "A scheduler needs Dask, which is not installed here: pip install 'haruspex-infer[cluster]'."
+            "A scheduler needs Dask, which is not installed here: pip install distributed."
         ) from fault
     try:
         # told apart first: a client with an address that is none hangs when it is thrown away

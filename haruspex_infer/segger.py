@@ -40,9 +40,7 @@ def write_segger(annotation: AnnotatedMap, path: str | os.PathLike[str]) -> None
     try:
         import h5py
     except ImportError as error:
-        raise HaruspexError(
-            "Segger files need h5py, which is not installed: pip install 'haruspex-infer[segger]'."
-        ) from error
+        raise HaruspexError("Segger files need h5py, which is not installed: pip install h5py.") from error
     density, grid = annotation.map.density, annotation.grid
     mask = np.where(density >= annotation.level(MOLECULE), annotation.labels, 0).astype(np.uint32)
     present = [c for c in _REGIONS if (mask == c.number).any()]

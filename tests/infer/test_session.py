@@ -72,7 +72,7 @@ def dead_gpu(monkeypatch):
 def test_an_available_provider_is_not_believed(dead_gpu, toy, capfd):
     session = Session(toy, "auto")
     assert session.device == "cpu"
-    assert session.fallback == "libcublasLt.so.13 is missing, which haruspex-infer[cuda] installs"
+    assert session.fallback == "libcublasLt.so.13 is missing, which onnxruntime-gpu[cuda,cudnn] brings"
     with pytest.raises(HaruspexError, match=r"The GPU \(cuda\) cannot be used: libcublasLt.so.13 is missing"):
         Session(toy, "cuda")
     assert capfd.readouterr() == ("", "")
@@ -130,11 +130,11 @@ def test_a_gpu_that_fails_is_told_by_its_reason(dead_gpu, toy, monkeypatch, capf
         (
             f"{GET} Failed to load library libonnxruntime_providers_cuda.so with error: libcudnn.so.9: "
             "cannot open shared object file: No such file or directory",
-            "libcudnn.so.9 is missing, which haruspex-infer[cuda] installs",
+            "libcudnn.so.9 is missing, which onnxruntime-gpu[cuda,cudnn] brings",
         ),
         (
             f'{GET} LoadLibrary failed with error 126 "" when trying to load "providers_cuda.dll"',
-            "CUDA or cuDNN could not be loaded, which haruspex-infer[cuda] installs",
+            "CUDA or cuDNN could not be loaded, which onnxruntime-gpu[cuda,cudnn] brings",
         ),
         (f"{CALL} CUDA failure 999: unknown error {SET_DEVICE}", "CUDA failure 999: unknown error"),
     ],
