@@ -5,15 +5,11 @@ import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from haruspex_infer.annotation import Annotation
 from haruspex_infer.devices import gpu_numbers
 from haruspex_infer.field import FieldOnGrid
-from haruspex_infer.grid import Triple
-from haruspex_infer.inputs import MapLike, as_map, as_mask, refuse_another_shape
-from haruspex_infer.mapfile import Map
+from haruspex_infer.inputs import MapLike, as_map, as_mask
+from haruspex_infer.mapfile import VoxelSize
 from haruspex_infer.mirrorimage import with_mirror_image
 from haruspex_infer.network import DEFAULT_NETWORK, METADATA_KEY, digest_of, find_network, parse_contract
 from haruspex_infer.onnxfile import read_metadata, read_network
@@ -83,15 +79,16 @@ class Annotator:
             device += f", no GPU: {self.session.fallback}"
         return f"{self.contract.name} {self.contract.version} on {device}"
 
-    def plan(self, map_: Map, mask: NDArray[np.bool_] | None = None) -> Plan:
+    def plan(self, map_: MapLike, mask: MapLike | None = None) -> Plan:
         """Plan the annotation of a map: all that comes before the network.
 
         Parameters
         ----------
-        map_ : Map
+        map_ : Map or path-like
             The map.
-        mask : ndarray of bool, shape (z, y, x), optional
-            Voxels to annotate; all others become other. The density outside still serves as surroundings.
+        mask : path-like, Map or array_like, optional
+            Only voxels of at least 0.5 are annotated, all others become other. The density outside still
+            serves as surroundings.
 
         Returns
         -------
@@ -106,24 +103,23 @@ class Annotator:
         """
         return self.lay(self.find(map_, mask))
 
-    def find(self, map_: Map, mask: NDArray[np.bool_] | None = None) -> Plan:
+    def find(self, map_: MapLike, mask: MapLike | None = None) -> Plan:
         """Find the molecule in a map: the part of `plan` that does not need the network to be loaded.
 
         Parameters
         ----------
-        map_ : Map
+        map_ : Map or path-like
             The map.
-        mask : ndarray of bool, shape (z, y, x), optional
-            Voxels to annotate.
+        mask : path-like, Map or array_like, optional
+            Only voxels of at least 0.5 are annotated.
 
         Returns
         -------
         Plan
             Without tiles.
         """
-        if mask is not None:
-            refuse_another_shape(mask, map_)
-        return find_molecule(map_, mask, self.contract)
+        given = as_map(map_)
+        return find_molecule(given, None if mask is None else as_mask(mask, given), self.contract)
 
     def lay(self, found: Plan) -> Plan:
         """Lay tiles over a molecule: the rest of `plan`.
@@ -140,16 +136,17 @@ class Annotator:
         return with_tiles(found, self.contract, self.session, self._memory)
 
     def annotate(
-        self, map_: Map, mask: NDArray[np.bool_] | None = None, progress: Progress | None = None
+        self, map_: MapLike, mask: MapLike | None = None, progress: Progress | None = None
     ) -> Annotation:
         """Annotate a map; see `plan` and `run`.
 
         Parameters
         ----------
-        map_ : Map
+        map_ : Map or path-like
             The map.
-        mask : ndarray of bool, shape (z, y, x), optional
-            Voxels to annotate; all others become other. The density outside still serves as surroundings.
+        mask : path-like, Map or array_like, optional
+            Only voxels of at least 0.5 are annotated, all others become other. The density outside still
+            serves as surroundings.
         progress : callable, optional
             Called with the number of tiles done and their total.
 
@@ -251,7 +248,7 @@ def _load(path: Path, devices: list[str], model: bytes | None = None) -> list[Fu
 
 def annotate(
     map_: MapLike,
-    voxel_size: float | Triple | None = None,
+    voxel_size: VoxelSize | None = None,
     device: str = "auto",
     network: str | os.PathLike[str] = DEFAULT_NETWORK,
     mask: MapLike | None = None,
@@ -284,6 +281,4 @@ def annotate(
         If anything about the input, the network or the device is wrong.
     """
     annotator = Annotator(network, device)
-    given = as_map(map_, voxel_size)
-    where = None if mask is None else as_mask(mask, given)
-    return annotator.annotate(given, where, progress)
+    return annotator.annotate(as_map(map_, voxel_size), mask, progress)

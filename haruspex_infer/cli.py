@@ -224,7 +224,7 @@ def _check_all(maps: list[Path], voxel_size: float | None) -> bool:
         try:
             typer.echo(check_map(path, voxel_size).text(path.name))
         except HaruspexError as error:
-            _complain(str(error))
+            _complain(str(error), path.name)
             failed = True
     return failed
 
@@ -261,7 +261,7 @@ def _annotate_many(
             for line in step.said:
                 tell(f"{done}/{len(rows)} {line}")
             if step.row.fault:
-                _complain(step.row.fault)
+                _complain(step.row.fault, step.row.path.name)
             progress(done, len(rows))
     if not quiet:
         typer.echo(f"{shown_table(rows)} ({output / NAME})")
@@ -285,8 +285,10 @@ def _progress(what: str, quiet: bool) -> Iterator[tuple[Callable[[str], None], C
         )
 
 
-def _complain(error: str) -> None:
-    typer.echo(f"{PROGRAM}: error: {error}", err=True)
+def _complain(error: str, of: str = "") -> None:
+    """Print an error, with the name of the map among several that it is about."""
+    about = "" if of in error else f"{of}: "
+    typer.echo(f"{PROGRAM}: error: {about}{error}", err=True)
 
 
 if __name__ == "__main__":

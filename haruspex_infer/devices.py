@@ -17,7 +17,7 @@ def gpu_numbers(device: str) -> tuple[int, ...]:
     """
     if device in ("auto", "cpu", "cuda"):
         return (0,)
-    match = re.fullmatch(r"cuda:(\d+(?:,\d+)*)", device)
+    match = re.fullmatch(r"cuda:(\d+(?:,\d+)*)", str(device))  # other programs take numbers
     if not match:
         raise HaruspexError(f"There is no device {device!r}: use auto, cpu, cuda, cuda:N or cuda:N,M.")
     return tuple(dict.fromkeys(int(number) for number in match[1].split(",")))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from haruspex_infer.errors import HaruspexError
+
 Triple = tuple[float, float, float]
 
 # voxels along (z, y, x), each with a start and a stop within the grid
@@ -24,11 +26,21 @@ class Grid:
         Voxel edges (z, y, x) in Å.
     origin : tuple of float
         Position (z, y, x) in Å of the centre of voxel [0, 0, 0].
+
+    Raises
+    ------
+    HaruspexError
+        If one of them is not three numbers.
     """
 
     shape: tuple[int, int, int]
     voxel_size: Triple
     origin: Triple = (0.0, 0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        for name, value in (("shape", self.shape), ("voxel size", self.voxel_size), ("origin", self.origin)):
+            if np.shape(value) != (3,):
+                raise HaruspexError(f"The {name} of a grid is three numbers (z, y, x), and not {value!r}.")
 
     @property
     def voxels(self) -> int:

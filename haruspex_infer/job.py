@@ -163,7 +163,7 @@ def _annotate_into(
 ) -> list[str]:
     plan = annotator.lay(found)
     tell(f"{path.name}: {annotator.line()}, {plan.line()}")
-    if plan.mask is not None:  # a density map given by mistake shows in this share
+    if plan.mask is not None:
         tell(f"{path.name}: the mask keeps {plan.mask.mean():.1%} of the voxels")
     for warning in plan.warnings:
         tell(f"{path.name}: note: {warning}")
@@ -177,7 +177,8 @@ def _annotate_into(
 
         elements = find_elements(annotation)
         tell(f"{path.name}: {elements.line()}")
-    annotation.save(
+    earlier = _earlier_files(folder, path)
+    written = annotation.save(
         folder,
         report=report,
         elements=elements,
@@ -185,12 +186,22 @@ def _annotate_into(
         html=settings.html,
         command=settings.command,
     )
+    if left := earlier - {file.name for file in written}:
+        tell(f"{path.name}: note: {', '.join(sorted(left))} in {folder} are left from an earlier run")
     lines = [_result(annotation, folder, settings.html)]
     if report is not None:
         for note in report.notes:
             tell(f"{path.name}: note: {note}")
         lines += _look_first(report, annotation.map.stem, settings.html)
     return lines
+
+
+def _earlier_files(folder: Path, path: Path) -> set[str]:
+    """Return the files that an earlier run wrote for a map and that are still there."""
+    try:
+        return {name for name in read_summary(folder, path)["files"] if (folder / name).is_file()}
+    except (OSError, ValueError, KeyError, TypeError):  # there is none, or none of this version
+        return set()
 
 
 def _result(annotation: "Annotation", folder: Path, html: bool) -> str:

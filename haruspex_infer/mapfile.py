@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,10 +17,13 @@ from numpy.typing import ArrayLike, NDArray
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.grid import Grid, Triple
 from haruspex_infer.mapheader import HEADER_BYTES, MapHeader, header_of
+from haruspex_infer.mapsanity import COARSEST, FINEST, notes_on_name
 from haruspex_infer.readheader import locate, parse_header
 from haruspex_infer.resources import available_memory
 from haruspex_infer.slabs import slabs
 from haruspex_infer.volumefile import VolumeFile
+
+VoxelSize: TypeAlias = float | Triple | np.recarray
 
 _MAP_ENDINGS = (".mrc", ".map", ".ccp4")
 # ending of packed files by their first bytes
@@ -63,7 +66,7 @@ class Map:
 
     @classmethod
     def from_array(
-        cls, density: ArrayLike, voxel_size: float | Triple, origin: Triple = (0.0, 0.0, 0.0)
+        cls, density: ArrayLike, voxel_size: VoxelSize | None, origin: Triple = (0.0, 0.0, 0.0)
     ) -> "Map":
         """Make a map of an array.
 
@@ -71,7 +74,7 @@ class Map:
         ----------
         density : array_like, shape (z, y, x)
             Density.
-        voxel_size : float or tuple of float
+        voxel_size : float, tuple of float, or mrcfile's record
             Voxel edges in Å, one number or (z, y, x).
         origin : tuple of float
             Position (z, y, x) in Å of voxel [0, 0, 0].
@@ -79,9 +82,18 @@ class Map:
         Raises
         ------
         HaruspexError
-            If the array is not a volume of finite numbers, or the voxel size not positive.
+            If the array is not a volume of finite numbers, or the voxel size none that a map has.
         """
-        volume = np.asarray(density)
+        try:
+            volume = np.asarray(density)
+        except ValueError as error:
+            raise HaruspexError(
+                "Rows of different lengths make no map, which is an array (z, y, x)."
+            ) from error
+        if volume.ndim == 0:
+            raise HaruspexError(
+                f"{type(density).__name__} is no map: give a file, a Map or an array (z, y, x)."
+            )
         if volume.ndim != 3 or min(volume.shape) < 2:
             raise HaruspexError(f"The array has shape {volume.shape}: a map has three axes (z, y, x).")
         if volume.dtype.kind not in "iuf":
@@ -115,26 +127,36 @@ def stem_of(path: Path) -> str:
     return name
 
 
-def edges(voxel_size: float | Triple) -> Triple:
-    """Return voxel edges (z, y, x) in Å from one number or three.
+def edges(voxel_size: VoxelSize | None) -> Triple:
+    """Return voxel edges (z, y, x) in Å from one number or three, or from ``voxel_size`` of mrcfile.
 
     Raises
     ------
     HaruspexError
-        If there are neither one nor three edges, or one is not a positive number.
+        If there are neither one nor three edges, or one is none that a map has.
     """
+    if voxel_size is None:
+        raise HaruspexError(
+            "An array has no voxel size of its own: give it in Å as voxel_size, or make a map of both with "
+            "Map.from_array."
+        )
     try:
-        zyx = np.broadcast_to(np.asarray(voxel_size, dtype=np.float64), 3)
+        given = np.asarray(voxel_size)
+        if given.dtype.names == ("x", "y", "z"):
+            given = np.array([given[axis] for axis in "zyx"])
+        zyx = np.broadcast_to(given.astype(np.float64), 3)
     except (TypeError, ValueError) as error:
         raise HaruspexError(
             f"The voxel size must be one number or three (z, y, x), in Å, and is given as {voxel_size}."
         ) from error
-    if not (np.isfinite(zyx).all() and (zyx > 0).all()):
-        raise HaruspexError(f"The voxel size must be positive, in Å, and is given as {voxel_size}.")
+    if not ((zyx >= FINEST) & (zyx <= COARSEST)).all():
+        raise HaruspexError(
+            f"The voxel size must be between {FINEST:g} and {COARSEST:g} Å, and is given as {voxel_size}."
+        )
     return float(zyx[0]), float(zyx[1]), float(zyx[2])
 
 
-def read_map(path: str | os.PathLike[str], voxel_size: float | Triple | None = None) -> Map:
+def read_map(path: str | os.PathLike[str], voxel_size: VoxelSize | None = None) -> Map:
     """Read a map from an MRC/CCP4 file, plain or compressed by gzip or bzip2 whatever its name.
 
     Parameters
@@ -179,13 +201,17 @@ def read_map(path: str | os.PathLike[str], voxel_size: float | Triple | None = N
         data = data.astype(np.float32)
     _refuse_what_is_not_finite(data, str(path))
     density = header.to_zyx(data)
+    warnings += notes_on_name(path.name)
     packed = _PACKED.get(magic, "")
     misread = given is not None or not _named_for(path, packed)
     return Map(density, grid, header, path, tuple(warnings), misread, packed)
 
 
 def write_map_like(
-    template: Map, volume: NDArray[np.floating] | NDArray[np.integer], path: Path, label: str
+    template: Map,
+    volume: NDArray[np.floating] | NDArray[np.integer],
+    path: str | os.PathLike[str],
+    label: str,
 ) -> None:
     """Write a volume with the shape, cell, axis order, nstart, origin, ISPG and labels of a map.
 
@@ -195,7 +221,7 @@ def write_map_like(
         The map whose voxels these are.
     volume : ndarray, shape (z, y, x)
         Floating-point numbers are written as mode 2, integers as mode 0 (−128 to 127).
-    path : Path
+    path : path-like
         Where to write.
     label : str
         ASCII, at most 80 characters; added to the labels where there is room.
@@ -203,10 +229,21 @@ def write_map_like(
     Raises
     ------
     HaruspexError
-        If the file cannot be written.
+        If the volume has other voxels than the map, or whole numbers that mode 0 cannot hold, or the file
+        cannot be written.
     """
+    if volume.shape != template.grid.shape:
+        raise HaruspexError(
+            f"The volume has shape {volume.shape} and the map {template.grid.shape}: they must have the same "
+            "voxels (z, y, x)."
+        )
+    if volume.dtype.kind in "iu" and (volume.min() < -128 or volume.max() > 127):
+        raise HaruspexError(
+            f"The volume holds whole numbers from {volume.min()} to {volume.max()}, and -128 to 127 can be "
+            "written: make real numbers of them."
+        )
     axis = template.header.section_axis
-    with VolumeFile(template.header, volume.shape, path, label, volume.dtype.kind == "f") as out:
+    with VolumeFile(template.header, volume.shape, Path(path), label, volume.dtype.kind == "f") as out:
         for first, last in slabs(tuple(np.moveaxis(volume, axis, 0).shape)):
             part = [slice(None)] * 3
             part[axis] = slice(first, last)

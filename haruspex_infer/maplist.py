@@ -15,8 +15,8 @@ def wanted(arguments: list[Path]) -> list[Path]:
     Parameters
     ----------
     arguments : list of Path
-        Maps, and lists of maps: ``@FILE``, a map on each line, as it would be typed; empty lines and those
-        that begin with # are left out.
+        Maps, and lists of maps: ``@FILE``, the path of a map on each line; empty lines and those that begin
+        with # are left out.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def is_list(argument: Path) -> bool:
 
 def _listed(path: Path) -> list[Path]:
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except OSError as error:
         raise HaruspexError(f"The list of maps {path} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:

@@ -1,4 +1,6 @@
-"""What a header says when the file is no density map that can be annotated."""
+"""What header and name of a file say when it is no density map, or none that networks know."""
+
+import re
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +10,9 @@ from haruspex_infer.mapheader import MapHeader
 
 FINEST, COARSEST = 0.1, 50.0
 """Voxel edges in Å beyond which a header is taken for wrong: a hydrogen atom, and a coarse tomogram."""
+
+# run_half1_class001_unfil.mrc, emd_1234_half_map_1.map.gz, cryosparc_P1_J2_volume_map_half_A.mrc
+_HALF_MAP = re.compile(r"(?<![a-z])half[ _.-]?(map|vol(ume)?)?[ _.-]?[12ab](?![a-z0-9])", re.IGNORECASE)
 
 # cameras of tilt series have more pixels than this, and tilt series a few dozen sections
 _CAMERA, _MOST_TILTS = 1000, 200
@@ -67,3 +72,16 @@ def refuse_absurd_voxels(edges: NDArray[np.float64], name: str) -> None:
         raise HaruspexError(
             f"{name} states voxels of {shown} Å, which cannot be right: give their size with --voxel-size."
         )
+
+
+def notes_on_name(name: str) -> list[str]:
+    """Return what a user should know of a map because of its name.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    """
+    if _HALF_MAP.search(name):
+        return ["by its name a half-map, which is noisier than the whole map: annotate that one"]
+    return []

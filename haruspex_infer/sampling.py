@@ -27,7 +27,14 @@ def sample(volume: NDArray[np.floating], grid: Grid, positions: NDArray[np.float
     -------
     ndarray of float32, shape (n,)
         Not a number at positions outside the outermost voxel centres.
+
+    Raises
+    ------
+    HaruspexError
+        If the volume has other voxels than the grid.
     """
+    if volume.shape != grid.shape:
+        raise HaruspexError(f"The volume has shape {volume.shape} and its grid {grid.shape}, both (z, y, x).")
     indices = grid.indices(positions)
     last = np.array(grid.shape) - 1
     # positions on the outermost voxel centres are inside whatever way they were rounded

@@ -181,8 +181,14 @@ def from_gemmi(document: "gemmi.Structure", name: str = "The model") -> Structur
     Raises
     ------
     HaruspexError
-        If it holds no atoms.
+        If it is none, or holds no atoms.
     """
+    import gemmi
+
+    if not isinstance(document, gemmi.Structure):
+        raise HaruspexError(
+            f"{type(document).__name__} is no model: give a file, a gemmi.Structure or a Structure."
+        )
     document = document.clone()
     _keep_first_model(document, name)
     document.remove_alternative_conformations()

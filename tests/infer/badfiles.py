@@ -38,12 +38,13 @@ def bad_companions(folder):
     volumes = {
         "other_mask.mrc": np.ones((8, 9, 10)),
         "empty_mask.mrc": np.zeros((16, 16, 16)),
+        "density_as_mask.mrc": 20 * lump((16, 16, 16)),
         "constant.mrc": np.ones((16, 16, 16)),
     }
     for name, volume in volumes.items():
         density = volume.astype(np.float32)
         write_map_like(Map.from_array(density, 1.1), density, folder / name, "made for a test")
-    for name in ("other_mask.mrc", "empty_mask.mrc"):
+    for name in ("other_mask.mrc", "empty_mask.mrc", "density_as_mask.mrc"):
         yield name, lambda path: as_mask(path, map_)
     yield "constant.mrc", lambda path: Normaliser().measure(read_map(path).density, map_.grid.voxel_size)
     (folder / "elsewhere.pdb").write_text(ATOM.replace("  11.104", " 711.104"))

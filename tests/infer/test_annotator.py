@@ -209,6 +209,9 @@ def test_what_the_api_refuses(toy):
         annotate(lump(), network=toy)
     with pytest.raises(HaruspexError, match="constant or inverted"):
         annotate(np.ones((20, 20, 20)), voxel_size=1.0, network=toy, device="cpu")
+    for device in (None, 0, "gpu"):
+        with pytest.raises(HaruspexError, match=f"There is no device {device!r}: use auto"):
+            Annotator(toy, device)
 
 
 def test_progress_counts_the_tiles_that_run(tmp_path):

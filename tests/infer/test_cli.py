@@ -113,6 +113,20 @@ def test_one_bad_map_among_several(some_map, toy, tmp_path):
     }
 
 
+def test_a_fault_among_several_says_which_map_it_is_of(some_map, toy, tmp_path):
+    flat = write_mrc(tmp_path / "flat.mrc", np.ones((20, 20, 20), np.float32))
+    for asked in (("--check",), ("--network", toy, "-q", "-o", tmp_path / "out")):
+        assert "error: flat.mrc: The map holds no density" in failure(run(some_map, flat, *asked))
+
+
+def test_what_an_earlier_run_left_is_told(some_map, toy, tmp_path):
+    asked = (some_map, "--network", toy, "--device", "cpu", "--no-report", "-o", tmp_path / "out")
+    assert "left from" not in run(*asked, "--elements").stderr
+    told = run(*asked).stderr
+    assert re.search(r"some.map: note: some_elements\.cif, .* in .*out are left from an earlier run", told)
+    assert "left from" not in run(*asked).stderr
+
+
 def test_maps_of_one_name_must_not_overwrite_each_other(some_map, toy, tmp_path):
     twin = shutil.copy(some_map, tmp_path / "some.ccp4")
     message = failure(run(some_map, twin, "--network", toy, cwd=tmp_path))

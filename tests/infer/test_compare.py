@@ -98,6 +98,13 @@ def test_records_are_told_and_count_where_coordinates_are_silent(tmp_path):
     assert report.notes == ()
 
 
+@pytest.mark.parametrize("given", [None, ["a.pdb", "b.pdb"], np.zeros((5, 3)), document(helix())[0]])
+def test_what_is_no_model_is_told(given):
+    structure = from_gemmi(document(helix()))
+    with pytest.raises(HaruspexError, match=f"{type(given).__name__} is no model: give a file"):
+        annotated(structure, np.ones(RESIDUES, int)).compare(given)
+
+
 def test_one_residue_beside_an_element_is_its_fuzzy_end():
     structure = from_gemmi(document(helix()))
     classes = np.ones(RESIDUES, int)
@@ -300,8 +307,8 @@ def test_a_long_chain_with_a_gap_is_broken_into_lines(tmp_path):
     for residue in list(made)[60:]:
         residue.seqid = gemmi.SeqId(residue.seqid.num + 40, " ")
     structure = from_gemmi(document(made))
-    shape = (8, 8, 8)
-    map_ = Map.from_array(np.random.default_rng(0).random(shape), 60.0, origin=(-200.0, -200.0, -200.0))
+    shape = (10, 10, 10)
+    map_ = Map.from_array(np.random.default_rng(0).random(shape), 45.0, origin=(-200.0, -200.0, -200.0))
     uniform = np.full((4, *shape), 0.25, np.float32)
     uniform[1] += 0.1
     Annotation(map_, uniform, 0.0, 1.0).compare(structure).save(tmp_path, "long")

@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from haruspex_infer.errors import HaruspexError
 from haruspex_infer.grid import Grid
 
 edges = st.floats(0.3, 4.0)
@@ -60,3 +62,16 @@ def test_an_edge_at_the_limit_survives_the_rounding_of_a_header():
     edge = float(np.float32(1.2 * 97)) / 97
     grid = Grid((97, 97, 97), (edge, edge, edge))
     assert grid.working(1.0, 1.2, 1.1) is grid
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        (((4, 5), (1.0, 1.0, 1.0)), r"The shape of a grid is three numbers \(z, y, x\), and not \(4, 5\)"),
+        (((4, 5, 6), 1.1), "The voxel size of a grid is three numbers"),
+        (((4, 5, 6), (1.0, 1.0, 1.0), (0.0, 0.0)), "The origin of a grid is three numbers"),
+    ],
+)
+def test_a_grid_has_three_numbers_of_each_kind(numbers, message):
+    with pytest.raises(HaruspexError, match=message):
+        Grid(*numbers)

@@ -73,6 +73,24 @@ def test_what_is_unusual_is_noted(tmp_path, change, note):
     assert note in odd.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "half"),
+    [
+        ("run_half1_class001_unfil.mrc", True),
+        ("emd_1234_half_map_2.map", True),
+        ("cryosparc_P1_J2_007_volume_map_half_B.mrc", True),
+        ("Half-Map-A.ccp4", True),
+        ("halfmaps_summed.mrc", False),
+        ("behalf1.mrc", False),
+        ("half_box.mrc", False),
+        ("J2_half12.mrc", False),
+    ],
+)
+def test_half_maps_are_noted_by_their_names(tmp_path, name, half):
+    notes = check_map(write_mrc(tmp_path / name, lump(), (1.1,) * 3)).notes
+    assert ["half-map" in note for note in notes] == [True] * half
+
+
 def test_noise_is_noted_before_anything_is_annotated(tmp_path):
     noise = np.random.default_rng(0).standard_normal((40, 40, 40)).astype(np.float32)
     assert any(

@@ -247,14 +247,45 @@ def test_an_array_becomes_a_map_that_others_can_read(tmp_path):
         (np.zeros((1, 4, 4)), 1.0, "three axes"),
         (np.full((4, 4, 4), np.nan), 1.0, "64 voxels that are not numbers"),
         (np.zeros((4, 4, 4), complex), 1.0, "not real numbers"),
-        (np.zeros((4, 4, 4)), 0.0, "must be positive"),
-        (np.zeros((4, 4, 4)), (1.0, -1.0, 1.0), "must be positive"),
+        (None, 1.0, "NoneType is no map: give a file, a Map or an array"),
+        ([[1, 2], [3]], 1.0, "Rows of different lengths make no map"),
+        (np.zeros((4, 4, 4)), 0.0, "must be between 0.1 and 50 Å, and is given as 0.0"),
+        (np.zeros((4, 4, 4)), (1.0, -1.0, 1.0), "must be between"),
+        (np.zeros((4, 4, 4)), 0.01, "must be between"),
+        (np.zeros((4, 4, 4)), float("nan"), "must be between"),
         (np.zeros((4, 4, 4)), (1.0, 1.0), "one number or three"),
+        (np.zeros((4, 4, 4)), [1, [2, 3], 4], "one number or three"),
+        (np.zeros((4, 4, 4)), None, "no voxel size of its own"),
     ],
 )
 def test_arrays_that_are_no_maps(array, voxel_size, message):
     with pytest.raises(HaruspexError, match=message):
         Map.from_array(array, voxel_size)
+
+
+@pytest.mark.parametrize("origin", [(0, 0), 0.0, None])
+def test_a_place_is_three_numbers(origin):
+    with pytest.raises(HaruspexError, match="The origin of a grid is three numbers"):
+        Map.from_array(np.zeros((4, 4, 4)), 1.0, origin)
+
+
+def test_a_voxel_size_as_mrcfile_gives_it(tmp_path):
+    path = write_mrc(tmp_path / "a.mrc", numbered(), (1.5, 2.0, 2.5))
+    with mrcfile.open(path) as file:
+        assert Map.from_array(file.data, file.voxel_size).grid == read_map(path).grid
+
+
+@pytest.mark.parametrize(
+    ("volume", "message"),
+    [
+        (np.zeros((6, 5, 4)), r"The volume has shape \(6, 5, 4\) and the map \(4, 5, 6\)"),
+        (np.full((4, 5, 6), 128), "whole numbers from 128 to 128, and -128 to 127 can be written"),
+    ],
+)
+def test_volumes_that_do_not_belong_to_a_map(tmp_path, volume, message):
+    with pytest.raises(HaruspexError, match=message):
+        write_map_like(Map.from_array(numbered(), 1.0), volume, str(tmp_path / "a.mrc"), "x")
+    assert not list(tmp_path.iterdir())
 
 
 def bad_files(folder):

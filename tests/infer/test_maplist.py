@@ -17,6 +17,11 @@ def test_a_list_stands_for_its_maps_each_once(tmp_path, monkeypatch):
     assert found == [Path(name) for name in ("c.mrc", "a.mrc", "job/å b.mrc", "job/../d.mrc")]
 
 
+def test_a_list_may_come_from_windows(tmp_path):
+    (tmp_path / "list").write_bytes("\ufeffå b.mrc\r\n\r\nc.mrc\r\n".encode())
+    assert wanted([Path(f"@{tmp_path / 'list'}")]) == [Path("å b.mrc"), Path("c.mrc")]
+
+
 def test_a_map_may_be_called_like_a_list(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("@map.mrc").touch()

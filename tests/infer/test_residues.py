@@ -40,6 +40,13 @@ def test_voxel_centres_and_outside():
     )
 
 
+def test_a_volume_of_other_voxels_is_refused():
+    grid = Grid((3, 4, 5), (1.0, 1.1, 1.2))
+    for shape in ((4, 3, 4, 5), (5, 4, 3)):
+        with pytest.raises(HaruspexError, match=r"and its grid \(3, 4, 5\), both \(z, y, x\)"):
+            sample(np.zeros(shape), grid, np.zeros((1, 3)))
+
+
 def test_sigma_of_a_map_far_from_zero():
     noise = np.random.default_rng(0).normal(1000, 0.5, (40, 40, 40)).astype(np.float32)
     mean, sigma = mean_and_sigma(noise)
