@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import date
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from urllib.parse import quote
 
@@ -92,21 +92,22 @@ def fetch_entries(
     rows: dict[str, dict[str, str]] = {}
     dropped: dict[str, str] = {}
     failed: dict[str, str] = {}
-    with sole_use(folder), ThreadPoolExecutor(settings.connections) as pool:
-        tasks = {pool.submit(_fetch, name, folder, wanted, hosts, transfer): name for name in names}
-        for done, task in enumerate(as_completed(tasks), start=1):
-            name = tasks[task]
-            try:
-                outcome = task.result()
-            except NotThereError as fault:
-                dropped[name] = str(fault)
-            except HaruspexError as fault:
-                failed[name] = str(fault)
+
+    def tried(name: str) -> tuple[str, dict[str, str] | str | HaruspexError]:
+        try:
+            return name, _fetch(name, folder, wanted, hosts, transfer)
+        except HaruspexError as fault:
+            return name, fault
+
+    # nobody waits for its threads in the end: the next run goes on with what has arrived of a file
+    with sole_use(folder), ThreadPool(settings.connections) as pool:
+        for done, (name, outcome) in enumerate(pool.imap_unordered(tried, names), start=1):
+            if isinstance(outcome, dict):
+                rows[name] = outcome
+            elif isinstance(outcome, str | NotThereError):
+                dropped[name] = str(outcome)
             else:
-                if isinstance(outcome, str):
-                    dropped[name] = outcome
-                else:
-                    rows[name] = outcome
+                failed[name] = str(outcome)
             if progress is not None:
                 progress(done, len(names), name)
     for row in rows.values():

@@ -68,7 +68,10 @@ class Server(ThreadingHTTPServer):
 
 
 class Archive:
-    """Serves a folder. `faults` maps the end of a path to what goes wrong, request after request."""
+    """Serves a folder. `faults` maps the end of a path to what goes wrong, request after request.
+
+    A fault "silent" answers nothing before `closing`.
+    """
 
     def __init__(self, root):
         self.root = root
@@ -76,6 +79,7 @@ class Archive:
         self.requests = defaultdict(list)
         self.under_way = self.most_under_way = 0
         self.lock = threading.Lock()
+        self.closing = threading.Event()
         self.times = []
         archive = self
 
@@ -101,6 +105,7 @@ class Archive:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def close(self):
+        self.closing.set()
         self.server.shutdown()
         self.server.server_close()
 
@@ -124,6 +129,9 @@ class Archive:
             request.send_header("Location", fault[1])
             request.send_header("Content-Length", "0")
             return request.end_headers()
+        if fault == "silent":
+            self.closing.wait()
+            return request.connection.close()
         if fault == "endless":
             return self.endless(request)
         if isinstance(fault, int):

@@ -1,6 +1,8 @@
 import gzip
+import signal
 import subprocess
 import sys
+import time
 from datetime import date
 from itertools import pairwise
 
@@ -258,3 +260,21 @@ def test_the_command_fetches_and_says_what_is_missing(server, folder):
     third = subprocess.run([*command, "--without", "viruses"], capture_output=True, text=True, check=False)
     assert third.returncode == 2
     assert "viruses" in third.stderr
+
+
+def test_an_interrupt_ends_fetching_though_much_is_to_come(server, folder):
+    """One file is waited for, others are not begun."""
+    for number in range(2, 9):
+        add_entry(server.root, number, pdb=f"{number}abc")
+    server.faults["emd_1.map.gz"] = ["silent"]
+    command = [sys.executable, "-m", "haruspex_train", "fetch", str(folder), "--connections", "1"]
+    command += ["--search", f"{server.url}/search", "--maps", server.url, "--models", server.url]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while "/" + MAP not in server.requests:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[1]
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "haruspex: interrupted"
+    assert not any("EMD-2" in path for path in server.requests)
