@@ -4,17 +4,18 @@
 
 For each stage and each fault the command is started and the fault put at a random moment:
 
-- SIGKILL, SIGTERM (to the command or to all its processes) and Ctrl-C (to all);
+- SIGKILL, SIGTERM (to the command or to all its processes), Ctrl-C (to all), and Ctrl-C twice;
 - full disk: the results go to a file system that holds a random part of them;
 - read-only: the file system of the results becomes read-only;
 - input gone: an input is renamed; two runs: the command is started again while it runs.
 
-Then every file that has its final name must be whole (it is opened and read), the exit code must say what
-happened, and the command run again, with nothing in its way, must end with the files of an undisturbed run
-and no others. Prints a row for each stage and fault: faults put, runs that had ended before, files found
-half-written, wrong exit codes or tracebacks, results lost, and hidden files that stay after the next run. The
-last four are to be 0. Everything is made here, in a temporary folder; the results lie in file systems in
-memory, which Linux lets root mount, and everybody under ``unshare -rm``.
+Then every file that has its final name must be whole (it is opened and read), the exit code and the last
+line must say what happened and nothing else complain, and the command run again, with nothing in its way,
+must end with the files of an undisturbed run and no others. Prints a row for each stage and fault: faults
+put, runs that had ended before, half-written files, wrong exit codes or complaints, results lost, and
+hidden files that stay after the next run, or even before it where the command was asked to end. The last
+four are to be 0. Everything is made here, in a temporary folder; the results lie in file systems in memory,
+which Linux lets root mount, and everybody under ``unshare -rm``.
 """
 
 import argparse
@@ -34,8 +35,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 TESTS = [ROOT / "tests", ROOT / "tests" / "infer", ROOT / "tests" / "train"]
-SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}
-ENDINGS = {"SIGKILL": {-9}, "SIGTERM": {143}, "Ctrl-C": {130}}
+CTRL_C = ("Ctrl-C", "Ctrl-C twice")
+SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, **dict.fromkeys(CTRL_C, signal.SIGINT)}
+ENDINGS = {"SIGKILL": {-9}, "SIGTERM": {143}, **{fault: {130} for fault in CTRL_C}}
+LAST_WORDS = {"SIGTERM": ": terminated", **dict.fromkeys(CTRL_C, ": interrupted")}
+COMPLAINTS = ("Traceback", "Exception ignored", "terminate called")
 FAULTS = (*SIGNALS, "full disk", "read-only", "input gone", "two runs")
 COUNTS = ("put", "ended before", "half-written", "wrong exit", "lost", "hidden left")
 AMPLE = "1g"
@@ -63,7 +67,7 @@ def inference(folder: Path, out: Path) -> Stage:
     from mapmaking import molecule, network
 
     density, model = molecule(folder), network(folder)
-    program = [sys.executable, "-m", "haruspex_infer.cli", str(density), "--network", str(model)]
+    program = [sys.executable, "-m", "haruspex_infer", str(density), "--network", str(model)]
     return Stage([*program, "--device", "cpu", "-o", str(out), "--no-report"], (density,), out)
 
 
@@ -251,7 +255,10 @@ def disturbed(stage: Stage, fault: str, chance: random.Random, longest: float) -
         allowed = ENDINGS.get(fault, {2}) | {0}
         # by the signal itself: it came before Python had set its handlers
         early = codes <= {-SIGNALS[fault]} if fault in SIGNALS else False
-        found["wrong exit"] = int(not early and (not codes <= allowed or "Traceback" in messages))
+        complains = any(words in messages for words in COMPLAINTS)
+        silent = codes <= {130, 143} and not messages.rstrip().endswith(LAST_WORDS.get(fault, ""))
+        found["wrong exit"] = int(not early and (not codes <= allowed or complains or silent))
+        left = _hidden(stage.out) if fault in LAST_WORDS else []
         if found["wrong exit"]:
             print(fault, codes, messages[-2500:], file=sys.stderr)
         try:
@@ -263,7 +270,7 @@ def disturbed(stage: Stage, fault: str, chance: random.Random, longest: float) -
             path.with_suffix(".gone").rename(path)
         _remount(stage.out, f"rw,size={AMPLE}")
         again = subprocess.run(stage.command, capture_output=True, text=True, env=_environment(), check=False)
-        left = [path for path in stage.out.rglob(".*") if path.is_file()]
+        left += _hidden(stage.out)
         now = contents(stage.out)
         found["lost"] = int(again.returncode != 0 or now != stage.expected)
         found["hidden left"] = len(left)
@@ -272,6 +279,10 @@ def disturbed(stage: Stage, fault: str, chance: random.Random, longest: float) -
             missing = stage.expected.keys() - now.keys()
             print(fault, codes, again.stderr[-800:], differing, missing, left, file=sys.stderr)
     return found
+
+
+def _hidden(out: Path) -> list[Path]:
+    return [path for path in out.rglob(".*") if path.is_file()]
 
 
 def _start(stage: Stage) -> "subprocess.Popen[str]":
@@ -288,8 +299,12 @@ def _start(stage: Stage) -> "subprocess.Popen[str]":
 def _put(fault: str, stage: Stage, runs: "list[subprocess.Popen[str]]", chance: random.Random) -> list[Path]:
     """Put a fault while the command runs; return the inputs that it moved away."""
     if fault in SIGNALS:
-        everyone = fault == "Ctrl-C" or (fault == "SIGTERM" and chance.random() < 0.5)
+        everyone = fault in CTRL_C or (fault == "SIGTERM" and chance.random() < 0.5)
         (os.killpg if everyone else os.kill)(runs[0].pid, SIGNALS[fault])
+        if fault == "Ctrl-C twice":
+            time.sleep(chance.uniform(0, 0.2))
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(runs[0].pid, SIGNALS[fault])
     elif fault == "read-only":
         while not _remount(stage.out, "ro") and runs[0].poll() is None:
             time.sleep(0.001)

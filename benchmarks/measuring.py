@@ -21,7 +21,7 @@ from haruspex_infer.volumefile import VolumeFile
 
 _COMMAND = """
 import atexit, pathlib, re, sys
-from haruspex_infer.cli import main
+from haruspex_infer.__main__ import main
 
 peak, status = pathlib.Path(sys.argv.pop(1)), pathlib.Path("/proc/self/status")
 atexit.register(lambda: peak.write_text(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]))

@@ -18,7 +18,7 @@ from measuring import table
 
 _RUN = """
 import sys
-from haruspex_infer.cli import main
+from haruspex_infer.__main__ import main
 try:
     main()
 except SystemExit as end:

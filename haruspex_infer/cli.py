@@ -32,7 +32,7 @@ import typer
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from haruspex_infer import __version__
-from haruspex_infer.ending import WRONG_INPUT, run
+from haruspex_infer.ending import WRONG_INPUT
 from haruspex_infer.errors import DeviceLostError, HaruspexError
 from haruspex_infer.network import DEFAULT_NETWORK
 
@@ -194,11 +194,6 @@ def annotate_maps(
         raise typer.Exit(WRONG_INPUT)
 
 
-def main() -> None:
-    """Run the command line."""
-    run(lambda: app(prog_name=PROGRAM), PROGRAM)
-
-
 def _which_maps(arguments: list[Path], example: bool) -> tuple[list[Path], bool]:
     """Return the maps, and whether they are to be treated as several even if they are one."""
     if example:
@@ -289,7 +284,3 @@ def _complain(error: str, of: str = "") -> None:
     """Print an error, with the name of the map among several that it is about."""
     about = "" if of in error else f"{of}: "
     typer.echo(f"{PROGRAM}: error: {about}{error}", err=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -26,7 +26,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from haruspex_infer import __version__
-from haruspex_infer.ending import end_at
+from haruspex_infer.ending import ended_by, undisturbed
 from haruspex_infer.errors import CannotWriteError, HaruspexError
 from haruspex_infer.resources import available_cores
 
@@ -173,7 +173,8 @@ class _Bounded(Generic[T, R]):
 def _on_this_machine(work: _Bounded[T, R], tasks: Mapping[str, T], workers: int) -> Iterator[Outcome[R]]:
     stop, stopping = Pipe(duplex=False)
     # a pool for every process: when one is killed, a shared pool would lose all calls under way
-    pools = [_one_process(number, stop) for number in range(workers)]
+    with undisturbed():
+        pools = [_one_process(number, stop) for number in range(workers)]
     idle = list(range(workers))
     waiting = deque((name, 1) for name in tasks)
     running: dict[Future[R], tuple[int, str, int]] = {}
@@ -193,7 +194,8 @@ def _on_this_machine(work: _Bounded[T, R], tasks: Mapping[str, T], workers: int)
                     continue
                 if isinstance(error, BrokenProcessPool):
                     pools[number].shutdown(wait=False)
-                    pools[number] = _one_process(number, stop)
+                    with undisturbed():
+                        pools[number] = _one_process(number, stop)
                 if attempt < ATTEMPTS:
                     waiting.append((name, attempt + 1))
                 else:
@@ -207,12 +209,12 @@ def _on_this_machine(work: _Bounded[T, R], tasks: Mapping[str, T], workers: int)
 def _submitted(
     pools: list[ProcessPoolExecutor], number: int, stop: Connection, work: _Bounded[T, R], task: T
 ) -> Future[R]:
-    with _interrupts_held_back():  # the process begins here
+    with undisturbed(), _interrupts_held_back():  # the process begins here
         try:
-            return pools[number].submit(work, task)
+            return pools[number].submit(_at_work, work, task)
         except BrokenProcessPool:  # killed while it had nothing to do
             pools[number] = _one_process(number, stop)
-            return pools[number].submit(work, task)
+            return pools[number].submit(_at_work, work, task)
 
 
 @contextmanager
@@ -249,8 +251,18 @@ def _begin(number: int, stop: Connection) -> None:
     if stop.poll():  # a call under way would have to be interrupted; there is none yet
         os._exit(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it could not be held back
-    end_at(signal.SIGTERM)
     Thread(target=_watch, args=(stop,), daemon=True).start()
+
+
+def _at_work(work: Callable[[T], R], task: T) -> R:
+    """Do work in a process that SIGTERM ends: at once between calls, here as soon as files are removed."""
+    asked: list[int] = []
+    try:
+        with ended_by(asked, signal.SIGTERM, after=signal.SIG_DFL):
+            return work(task)
+    finally:
+        if asked:
+            os._exit(128 + asked[0])
 
 
 def _watch(stop: Connection) -> None:

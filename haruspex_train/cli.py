@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from haruspex_infer.ending import run as run_to_the_end
 from haruspex_train import data_commands
 
 app = typer.Typer(
@@ -133,8 +132,3 @@ def evaluate(
     from haruspex_train.evaluate import evaluate_pairs
 
     typer.echo(evaluate_pairs(network, folder, split, out, device).markdown(), nl=False)
-
-
-def main() -> None:
-    """Run the command line; a fault a person can mend is one sentence and exit code 2."""
-    run_to_the_end(app, "haruspex")

@@ -35,7 +35,7 @@ def test_it_travels_in_the_wheel():
 def test_it_renders_and_names_every_option():
     shown = run("groff", "-man", "-ww", "-b", "-Tutf8", "-Kutf8", "-P-cbou", PAGE, LC_ALL="C.UTF-8")
     assert shown.stderr == ""
-    told = run(sys.executable, "-m", "haruspex_infer.cli", "--help", COLUMNS="200").stdout
+    told = run(sys.executable, "-m", "haruspex_infer", "--help", COLUMNS="200").stdout
     options = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", told))
     assert {"--model", "-o", "--help", "--install-completion"} <= options
     assert options <= set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", shown.stdout))

@@ -26,7 +26,7 @@ def test_the_tutorial_shows_what_the_program_prints(tmp_path):
     (shown,) = re.findall(r"^```text\n(.*?)^```", PAGE.read_text(encoding="utf-8"), flags=re.M | re.S)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
-        [sys.executable, "-m", "haruspex_infer.cli", "--example", "--device", "cpu"],
+        [sys.executable, "-m", "haruspex_infer", "--example", "--device", "cpu"],
         cwd=tmp_path,
         env=environment,
         capture_output=True,

@@ -21,7 +21,7 @@ from haruspex_infer.mapfile import stem_of
 
 KEPT = ["nx", "ny", "nz", "mx", "my", "mz", "cella", "cellb", "mapc", "mapr", "maps", "ispg", "origin"]
 KEPT += ["nxstart", "nystart", "nzstart"]
-COMMAND = [sys.executable, "-m", "haruspex_infer.cli"]
+COMMAND = [sys.executable, "-m", "haruspex_infer"]
 
 
 def run(*arguments, cwd=None, **options) -> subprocess.CompletedProcess:

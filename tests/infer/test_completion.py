@@ -8,7 +8,7 @@ import pytest
 
 from haruspex_infer.network import shipped_networks
 
-COMMAND = [sys.executable, "-m", "haruspex_infer.cli"]
+COMMAND = [sys.executable, "-m", "haruspex_infer"]
 
 
 def environment(**more):

@@ -45,33 +45,87 @@ def test_a_signal_ends_a_run_without_leavings(tmp_path, number, code, said):
     assert not list(out.iterdir())
 
 
-FINALIZED = """
-import os, signal, time
+ENDS_BY_ITSELF = """
+import atexit, os, signal, sys, time
 from haruspex_infer.ending import run
+
+def told():
+    os.kill(os.getpid(), signal.{})
+    for _ in range(1000):
+        pass
 
 class Dying:
     def __del__(self):
-        os.kill(os.getpid(), signal.{})
-        for _ in range(1000):
-            pass
+        told()
         print("not here")
 
-def command():
+def finalizing():
     Dying()
-    time.sleep(60)
+    time.sleep(3600)
 
-run(command, "program")
+def importing():
+    sys.path.insert(0, {!r})
+    import told_while_imported
+    time.sleep(3600)
+
+def swallowing():
+    try:
+        told()
+    except BaseException:
+        pass
+    time.sleep(3600)
+
+def twice():
+    try:
+        told()
+    finally:
+        told()
+        time.sleep(0.2)
+        print("removed")
+
+def closing():
+    def under_way():
+        try:
+            yield
+        finally:
+            told()
+            print("removed")
+    for _ in under_way():
+        told()
+
+def done():
+    atexit.register(told)
+
+run({}, "program")
 """
 
 
 @pytest.mark.parametrize(
     ("number", "code", "said"), [("SIGTERM", 143, "terminated"), ("SIGINT", 130, "interrupted")]
 )
-def test_a_signal_that_finds_an_object_being_finalized_is_not_lost(number, code, said):
-    """Python discards what is raised there."""
-    command = [sys.executable, "-c", FINALIZED.format(number)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
-    assert (done.returncode, done.stdout, done.stderr) == (code, "", f"program: {said}\n")
+@pytest.mark.parametrize(
+    ("where", "printed"),
+    [
+        ("finalizing", ""),
+        ("importing", "loaded\n"),
+        ("swallowing", ""),
+        ("twice", "removed\n"),
+        ("closing", "removed\n"),
+    ],
+)
+def test_a_signal_is_neither_lost_nor_harmful_wherever_it_comes(tmp_path, number, code, said, where, printed):
+    """What is raised in finalizers is discarded, native code may abort; nothing disturbs clearing up."""
+    (tmp_path / "told_while_imported.py").write_text("import __main__\n__main__.told()\nprint('loaded')\n")
+    command = [sys.executable, "-c", ENDS_BY_ITSELF.format(number, str(tmp_path), where)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, printed, f"program: {said}\n")
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+def test_what_is_done_is_done_when_a_signal_comes(number):
+    command = [sys.executable, "-c", ENDS_BY_ITSELF.format(number, "", "done")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_full_disk_is_told_in_one_sentence(tmp_path):

@@ -293,6 +293,52 @@ def test_a_signal_ends_the_processes_too(tmp_path, number, code, said, everyone)
             time.sleep(0.01)
 
 
+class Deadly:
+    """Ends the process that takes it out of the queue, before any call."""
+
+    def __reduce__(self):
+        return signal.raise_signal, (signal.SIGTERM,)
+
+
+def test_a_process_told_to_end_between_calls_says_nothing(capfd):
+    found = outcomes(double, {"deadly": Deadly(), "one": 1}, Machines(workers=1))
+    assert found["one"].value == 2
+    assert "process was killed" in found["deadly"].fault
+    assert capfd.readouterr() == ("", "")
+
+
+BEGINNING = """
+import os
+import signal
+import sys
+from multiprocessing import util
+from haruspex_infer.ending import run
+from haruspex_infer.scheduling import spread
+
+usual = util.spawnv_passfds
+
+def told_at_once(program, arguments, *passed):
+    started = usual(program, arguments, *passed)
+    if any("spawn_main" in str(argument) for argument in arguments):
+        os.kill(os.getpid(), signal.{})
+    return started
+
+util.spawnv_passfds = told_at_once
+if __name__ == "__main__":
+    run(lambda: list(spread(abs, {{"one": -1}})), "beginning")
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "terminated")]
+)
+def test_a_signal_while_a_process_begins_leaves_it_nothing_to_complain_of(tmp_path, number, code, said):
+    (tmp_path / "script.py").write_text(BEGINNING.format(number))
+    command = [sys.executable, tmp_path / "script.py"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, f"beginning: {said}\n")
+
+
 def needs_room(number):
     raise CannotWriteError("/data/EMD-1.h5 cannot be written: No space left on device.")
 
