@@ -43,6 +43,7 @@ ATTEMPTS = 2
 CONNECTION_SECONDS = 10
 """Time that a scheduler has to answer."""
 
+_AWAKE_SECONDS = 0.5
 _LOOK_SECONDS = 2
 DESERTED_SECONDS = 1800
 """Time that a scheduler may be without any worker, as when all of them wait for their turn in a queue."""
@@ -184,7 +185,8 @@ def _on_this_machine(work: _Bounded[T, R], tasks: Mapping[str, T], workers: int)
                 number = idle.pop()
                 name, attempt = waiting.popleft()
                 running[_submitted(pools, number, stop, work, tasks[name])] = (number, name, attempt)
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
+            # not for long: a signal that comes just before does not wake a thread that waits
+            for future in wait(running, _AWAKE_SECONDS, FIRST_COMPLETED).done:
                 number, name, attempt = running.pop(future)
                 idle.append(number)
                 error = future.exception()
@@ -269,9 +271,10 @@ def _watch(stop: Connection) -> None:
     parent = parent_process()
     gone = [] if parent is None else [parent.sentinel]
     wait_for([stop, *gone])
-    os.kill(os.getpid(), signal.SIGTERM)
-    wait_for(gone)
-    os._exit(1)  # nobody is left to take an answer
+    while True:  # a signal that comes as its thread is about to wait for something does not wake it
+        os.kill(os.getpid(), signal.SIGTERM)
+        if wait_for(gone, _AWAKE_SECONDS):
+            os._exit(1)  # nobody is left to take an answer
 
 
 def _on_cluster(work: _Bounded[T, R], tasks: Mapping[str, T], address: str) -> Iterator[Outcome[R]]:

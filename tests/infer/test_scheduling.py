@@ -71,7 +71,8 @@ def slow_or_quick(path):
     with written_whole(path) as stream:
         stream.write(b"half")
         path.with_suffix(".begun").touch()
-        time.sleep(60)
+        while True:
+            time.sleep(60)
 
 
 def outcomes(work, tasks, machines):
@@ -171,6 +172,23 @@ def test_who_stops_asking_waits_for_nothing_and_leaves_nothing(tmp_path):
     assert [left.name for left in tmp_path.iterdir()] == ["file.begun"]
 
 
+def deaf_at_first(path):
+    """As where a signal comes just before its thread waits for something."""
+    usual = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda number, _: signal.signal(number, usual))
+    slow_or_quick(path)
+
+
+def test_a_process_that_misses_a_signal_is_told_again(tmp_path):
+    path, begun = tmp_path / "file", tmp_path / "file.begun"
+    found = spread(deaf_at_first, {"quick": None, "slow": path}, Machines(workers=2))
+    assert next(found).name == "quick"
+    while not begun.exists():
+        time.sleep(0.05)
+    found.close()
+    assert [left.name for left in tmp_path.iterdir()] == ["file.begun"]
+
+
 def test_a_cluster_without_workers_is_told_of(caplog):
     distributed = pytest.importorskip("distributed", reason="Dask is not installed")
     with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
@@ -244,7 +262,8 @@ def test_dask_is_imported_only_where_it_is_asked_for():
 
 def waits_for_ever(path):
     path.touch()
-    signal.pause()
+    while True:
+        time.sleep(60)
 
 
 ENDLESS = """
