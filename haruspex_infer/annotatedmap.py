@@ -47,7 +47,7 @@ class AnnotatedMap:
     source: "NDArray[np.float32] | FieldOnGrid" = field(repr=False)
     offset: float
     scale: float
-    report: dict[str, Any] = field(default_factory=dict)
+    report: dict[str, Any] = field(default_factory=dict, repr=False)
     warnings: tuple[str, ...] = ()
 
     @property

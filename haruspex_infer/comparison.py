@@ -1,6 +1,6 @@
 """What comes of comparing a model with its map: the residues with their verdicts, as table and as summary."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,12 @@ class Comparison:
         What a user should know about the model.
     """
 
-    table: ResidueTable
-    classes: NDArray[np.uint8]
-    deposited: NDArray[np.str_]
-    verdict: NDArray[np.str_]
+    table: ResidueTable = field(repr=False)
+    classes: NDArray[np.uint8] = field(repr=False)
+    deposited: NDArray[np.str_] = field(repr=False)
+    verdict: NDArray[np.str_] = field(repr=False)
     stretches: tuple[Stretch, ...]
-    position: NDArray[np.float32]
+    position: NDArray[np.float32] = field(repr=False)
     source: Path | None
     notes: tuple[str, ...]
 

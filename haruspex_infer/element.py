@@ -1,6 +1,6 @@
 """A helix, a strand or a stretch of nucleic acid as a curve in space."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -40,8 +40,8 @@ class Element:
 
     kind: StructureClass
     number: int
-    points: Points
-    probabilities: Points
+    points: Points = field(repr=False)
+    probabilities: Points = field(repr=False)
     sheet: int = 0
     first: int = 1
 

@@ -56,7 +56,7 @@ class Map:
         ``.gz`` or ``.bz2`` where the file is compressed.
     """
 
-    density: NDArray[np.float32]
+    density: NDArray[np.float32] = field(repr=False)
     grid: Grid
     header: MapHeader = field(repr=False)
     path: Path | None = None

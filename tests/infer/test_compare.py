@@ -12,7 +12,7 @@ import pytest
 from peptides import HELIX, STRAND, backbone, chain, document
 from test_cli import failure, run
 
-from haruspex_infer import Annotation, read_map
+from haruspex_infer import Annotation, find_elements, read_map
 from haruspex_infer.compare import ResidueReport
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.mapfile import Map, write_map_like
@@ -103,6 +103,14 @@ def test_what_is_no_model_is_told(given):
     structure = from_gemmi(document(helix()))
     with pytest.raises(HaruspexError, match=f"{type(given).__name__} is no model: give a file"):
         annotated(structure, np.ones(RESIDUES, int)).compare(given)
+
+
+def test_what_a_prompt_shows_holds_no_arrays():
+    structure = from_gemmi(document(helix()))
+    annotation = annotated(structure, np.ones(RESIDUES, int))
+    for shown in (annotation, annotation.compare(structure), find_elements(annotation)):
+        assert repr(shown).startswith(type(shown).__name__)
+        assert "array" not in repr(shown)
 
 
 def test_one_residue_beside_an_element_is_its_fuzzy_end():

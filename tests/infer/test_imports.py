@@ -28,6 +28,15 @@ def test_constants_come_without_the_engine(module):
     assert loaded.isdisjoint({"onnxruntime", "mrcfile", "gemmi", "torch", "typer", "rich"})
 
 
+def test_help_and_completion_know_the_public_names():
+    assert set(haruspex_infer.__all__) <= set(dir(haruspex_infer))
+    code = "import pydoc, haruspex_infer; print(pydoc.plain(pydoc.render_doc(haruspex_infer)))"
+    path = f"import sys; sys.path[:0] = {sys.path!r}\n"
+    done = subprocess.run([sys.executable, "-c", path + code], capture_output=True, text=True, check=True)
+    assert "annotate(map_: " in done.stdout
+    assert "class Annotator" in done.stdout
+
+
 def test_torch_is_never_imported(toy, tmp_path):
     lump((24, 24, 24)).tofile(tmp_path / "a")
     loaded = modules_after(
