@@ -1,12 +1,19 @@
 """``python -m haruspex_train``, the same as ``haruspex``."""
 
 from haruspex_infer.ending import run
+from haruspex_infer.errors import HaruspexError
 
 
 def _command() -> None:
     from haruspex_train.cli import app
 
-    app()
+    try:
+        app()
+    except ModuleNotFoundError as fault:
+        raise HaruspexError(
+            f"This needs {fault.name}, which is not installed; in a copy of the repository, "
+            "pip install './haruspex_train[train]' brings it."
+        ) from fault
 
 
 def main() -> None:

@@ -57,6 +57,16 @@ def test_help_names_the_commands(tmp_path):
     assert "completion" not in done.stdout
 
 
+def test_what_the_extra_would_have_brought_is_told(tmp_path):
+    program = "import sys; sys.modules['torch'] = None; from haruspex_train.__main__ import main; main()"
+    asked = ("train", "residual", "--atoms", "a", "-o", "run")
+    path = f"import sys; sys.path[:0] = {sys.path!r}\n"
+    done = subprocess.run(
+        [sys.executable, "-c", path + program, *asked], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "This needs torch, which is not installed; " in failure(done)
+
+
 def test_from_a_library_to_a_network(tiny_library, tmp_path):
     """Prepare, train and export, each by its command."""
     done = run("prepare", tiny_library, "atoms.npz.xz", cwd=tmp_path)
