@@ -14,7 +14,7 @@ from haruspex_infer.lines import Points, arc, at, evenly, length, smoothed, spli
 from haruspex_infer.phosphates import phosphate_chains
 from haruspex_infer.resample import resample_density, resample_probabilities
 from haruspex_infer.ridges import Ridges, RidgeSettings
-from haruspex_infer.sheets import sheets, strand_pairs
+from haruspex_infer.sheets import sheets, strand_pairs, uncrossed
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,9 @@ class _Rod:
         Height under which nothing belongs to an element.
     trim : float
         Å taken off at either end: labels reach beyond the last backbone atom.
-    shortest : float
-        Å that an element must measure.
-    doubtful : float
-        Mean probability under which an element is dropped.
+    fewest : float
+        Residues that an element must have, each counted by its probability: a short one has to be sure,
+        a long one less so.
     """
 
     ridge: RidgeSettings
@@ -49,8 +48,7 @@ class _Rod:
     cut: float
     lowest: float
     trim: float
-    shortest: float
-    doubtful: float
+    fewest: float
 
 
 _RODS = {
@@ -66,6 +64,7 @@ _RODS = {
             floor=0.35,
             drop=0.4,
             apart=4.5,
+            cross=90.0,
         ),
         half_smooth=1,
         arm=5,
@@ -73,21 +72,21 @@ _RODS = {
         cut=0.5,
         lowest=0.4,
         trim=1.0,
-        shortest=8.0,
-        doubtful=0.5,
+        fewest=4.0,
     ),
     STRAND: _Rod(
         RidgeSettings(
             blur=1.1,
             surround_blur=2.5,
             surround=0.4,
-            half_line=5.0,
+            half_line=7.0,
             step=1.1,
             turn=15.0,
             seed=0.6,
             floor=0.35,
             drop=0.4,
             apart=2.6,
+            cross=45.0,
         ),
         half_smooth=1,
         arm=5,
@@ -95,8 +94,7 @@ _RODS = {
         cut=0.5,
         lowest=0.4,
         trim=0.0,
-        shortest=5.5,
-        doubtful=0.4,
+        fewest=1.5,
     ),
 }
 """Chosen on the `val` maps and on simulated ones; `benchmarks/elements.py` measures what they give."""
@@ -113,8 +111,9 @@ def find_elements(annotation: AnnotatedMap) -> Elements:
     """Find the helices, strands and stretches of nucleic acid of an annotated map.
 
     Density times the probability of a class is blurred to rods; the crests of the rods are traced, cut where
-    they kink or fade, and brought to one point a residue. Strands that run side by side make sheets, and one
-    without a neighbour is dropped; the phosphates of nucleic acid are linked to chains.
+    they kink or fade, and brought to one point a residue. Strands that run side by side make sheets: of
+    traces that cross, those that run longest beside others stand, and a strand without a neighbour is
+    dropped. The phosphates of nucleic acid are linked to chains.
 
     Parameters
     ----------
@@ -139,7 +138,10 @@ def find_elements(annotation: AnnotatedMap) -> Elements:
         )
         found[kind] = _elements(kind, lines, share, grid)
     strands = found[STRAND]
-    pairs = strand_pairs([strand.points for strand in strands])
+    traces = [strand.points for strand in strands]
+    pairs = strand_pairs(traces)
+    standing = set(uncrossed(traces, pairs))
+    pairs = {pair: reach for pair, reach in pairs.items() if standing.issuperset(pair)}
     # a strand is one by the bonds to its neighbour: traces without a neighbour are mostly false
     paired = sorted({strand for pair in pairs for strand in pair})
     place = {strand: row for row, strand in enumerate(paired)}
@@ -155,14 +157,12 @@ def _rods(
     rod = _RODS[kind]
     # above the strong density of a molecule lie heavy atoms, not better helices
     ridges = Ridges(np.minimum(density, 1), share, grid, rod.ridge)
-    found = []
-    for trace in ridges.traces():
-        for piece in split_at_kinks(smoothed(trace, rod.half_smooth), rod.arm, rod.kink):
-            for line in _strong_parts(piece, ridges, rod):
-                trimmed = _trimmed(line, rod.trim)
-                if length(trimmed) >= rod.shortest:
-                    found.append(evenly(trimmed, RISE[kind]))
-    return found
+    return [
+        evenly(_trimmed(line, rod.trim), RISE[kind])
+        for trace in ridges.traces()
+        for piece in split_at_kinks(smoothed(trace, rod.half_smooth), rod.arm, rod.kink)
+        for line in _strong_parts(piece, ridges, rod)
+    ]
 
 
 def _strong_parts(line: Points, ridges: Ridges, rod: _Rod) -> list[Points]:
@@ -193,7 +193,7 @@ def _elements(
     found = []
     for line in sorted(lines, key=length, reverse=True):
         probabilities = map_coordinates(about, grid.indices(line).T, order=1, output=np.float64)
-        if kind not in _RODS or probabilities.mean() >= _RODS[kind].doubtful:
+        if kind not in _RODS or probabilities.sum() >= _RODS[kind].fewest:
             found.append(Element(kind, 0, line, probabilities))
     return _numbered(found)
 

@@ -21,6 +21,8 @@ _FAN = 64  # directions over half a sphere: about 16° from each to the next
 _SHARPNESS = 12  # places and directions count by their mean density to this power
 _LONGEST = 400  # steps of a trace in one direction; ends one that runs in circles
 
+_Step = tuple[Points, Points]  # a point of a trace and the direction there
+
 
 @dataclass(frozen=True)
 class RidgeSettings:
@@ -44,7 +46,9 @@ class RidgeSettings:
     drop : float
         A trace also ends where its height falls below this share of its median so far.
     apart : float
-        Å; traces keep this distance from each other.
+        Å; traces keep this distance from each other,
+    cross : float
+        unless their directions differ by more degrees than this.
     """
 
     blur: float
@@ -57,6 +61,7 @@ class RidgeSettings:
     floor: float
     drop: float
     apart: float
+    cross: float
 
 
 class Ridges:
@@ -113,20 +118,20 @@ class Ridges:
             return
         tree = cKDTree(places)
         free = np.ones(len(places), bool)
-        taken = _Taken(settings.apart)
+        taken = _Taken(settings.apart, settings.cross)
         for number in range(len(places)):
             if not free[number]:
                 continue
             point, direction = self._settle(places[number], directions[number], 2.0, turn=15)
             height = float(self.along(point, direction))
-            if height < settings.seed or taken.near(point):
+            if height < settings.seed or taken.near(point, direction):
                 continue
             ahead = self._follow(point, direction, height, taken)
             behind = self._follow(point, -direction, height, taken)
-            trace = np.array([*behind[::-1], point, *ahead])
-            taken.add(trace)
-            for crowd in tree.query_ball_point(trace, settings.apart):
-                free[crowd] = False
+            trace, along = np.array([*behind[::-1], (point, direction), *ahead]).transpose(1, 0, 2)
+            taken.add(trace, along)
+            for crowd, there in zip(tree.query_ball_point(trace, settings.apart), along, strict=True):
+                free[crowd] &= ~taken.parallel(directions[crowd], there)
             yield trace
 
     def _blurred(self, volume: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -169,27 +174,27 @@ class Ridges:
         kept = kept[np.argsort(-heights[kept], kind="stable")]
         return places[kept], directions[kept]
 
-    def _follow(self, point: Points, direction: Points, height: float, taken: "_Taken") -> list[Points]:
-        """Points of a trace from a point on, without that point."""
+    def _follow(self, point: Points, direction: Points, height: float, taken: "_Taken") -> list[_Step]:
+        """Points of a trace from a point on, without that point, and the direction at each."""
         settings = self.settings
-        found: list[Points] = []
+        found: list[_Step] = []
         heights = [height]
         while len(found) < _LONGEST:
             ahead = point + settings.step * direction
             settled, turned = self._settle(ahead, direction, 0.5 * settings.step, 0.5 * settings.turn)
             height = float(self.along(settled, turned))
-            if height < max(settings.floor, settings.drop * float(np.median(heights))) or taken.near(settled):
+            if height < max(settings.floor, settings.drop * float(np.median(heights))):
+                break
+            if taken.near(settled, turned):
                 break
             moved = settled - point
             if moved @ direction < 0.3 * settings.step:  # the crest ends here
                 break
-            if (
-                len(found) > 6
-                and (np.linalg.norm(np.array(found[:-5]) - settled, axis=1) < settings.apart).any()
-            ):
+            earlier = np.array([place for place, _ in found[:-5]]).reshape(-1, 3)
+            if (np.linalg.norm(earlier - settled, axis=1) < settings.apart).any():
                 break
             heights.append(height)
-            found.append(settled)
+            found.append((settled, turned))
             point, direction = settled, turned
         return found
 
@@ -210,17 +215,25 @@ class Ridges:
 
 
 class _Taken:
-    """Where traces already run."""
+    """Where traces already run, and in which directions."""
 
-    def __init__(self, apart: float) -> None:
+    def __init__(self, apart: float, cross: float) -> None:
         self._apart = apart
+        self._cosine = np.cos(np.radians(cross))
         self._points = np.empty((0, 3))
+        self._directions = np.empty((0, 3))
 
-    def near(self, point: Points) -> bool:
-        return bool((np.square(self._points - point).sum(axis=1) < self._apart**2).any())
+    def near(self, point: Points, direction: Points) -> bool:
+        close = np.square(self._points - point).sum(axis=1) < self._apart**2
+        return bool(self.parallel(self._directions[close], direction).any())
 
-    def add(self, trace: Points) -> None:
+    def parallel(self, directions: Points, direction: Points) -> NDArray[np.bool_]:
+        """Tell which directions are too much like another to cross it."""
+        return np.abs(directions @ direction) >= self._cosine
+
+    def add(self, trace: Points, directions: Points) -> None:
         self._points = np.concatenate([self._points, trace])
+        self._directions = np.concatenate([self._directions, directions])
 
 
 def half_sphere(count: int) -> Points:

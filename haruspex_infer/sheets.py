@@ -1,5 +1,6 @@
 """Which strands lie side by side, and the sheets that they make."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ SHORTEST_CONTACT = 4.0
 
 _SLANT = 40.0  # degrees; neighbours are twisted against each other by about 20
 _FINE = 0.5  # Å
+_CROSSING = 2.0  # Å between traces that cross
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Sheet:
     pairs: tuple[tuple[int, int], ...]
 
 
-def strand_pairs(traces: list[Points]) -> list[tuple[int, int]]:
+def strand_pairs(traces: list[Points]) -> dict[tuple[int, int], float]:
     """Return the pairs of traces that run side by side at the distance of hydrogen-bonded strands.
 
     Parameters
@@ -48,33 +50,94 @@ def strand_pairs(traces: list[Points]) -> list[tuple[int, int]]:
 
     Returns
     -------
-    list of (int, int)
-        Indices, the smaller first.
+    dict of (int, int) to float
+        Indices, the smaller first, and the Å over which the two run so.
     """
     fine = [evenly(trace, _FINE) for trace in traces]
     boxes = [(line.min(axis=0) - FARTHEST, line.max(axis=0) + FARTHEST) for line in fine]
-    found = []
+    found = {}
     for i, one in enumerate(fine):
         for j in range(i + 1, len(fine)):
             if (boxes[i][0] > boxes[j][1] - FARTHEST).any() or (boxes[i][1] < boxes[j][0] + FARTHEST).any():
                 continue
-            contact, distance = beside(one, fine[j], NEAREST, FARTHEST, _SLANT)
-            if contact.sum() * _FINE < SHORTEST_CONTACT:
-                continue
-            if MEDIAN[0] <= np.median(distance[contact]) <= MEDIAN[1]:
-                found.append((i, j))
+            reach = min(_contact(one, fine[j]), _contact(fine[j], one))
+            if reach >= SHORTEST_CONTACT:
+                found[i, j] = reach
     return found
 
 
-def sheets(count: int, pairs: list[tuple[int, int]]) -> list[Sheet]:
+def _contact(one: Points, other: Points) -> float:
+    """Å of a trace that run beside another; 0 where it lies nearer or farther than a neighbour."""
+    contact, distance = beside(one, other, NEAREST, FARTHEST, _SLANT)
+    fits = contact.any() and MEDIAN[0] <= np.median(distance[contact]) <= MEDIAN[1]
+    return float(contact.sum()) * _FINE if fits else 0.0
+
+
+def uncrossed(traces: list[Points], pairs: dict[tuple[int, int], float]) -> list[int]:
+    """Choose among traces that cross each other.
+
+    Where a sheet is hardly more than a slab, crests lead across its strands as well as along them. Those
+    along the strands run side by side at the distance of hydrogen bonds, those across do so by chance only.
+    So the trace that runs longest beside others stands, and those that it crosses fall, until none crosses
+    another.
+
+    Parameters
+    ----------
+    traces : list of ndarray, shapes (n, 3)
+        Å; of those that run as long beside others the first is chosen.
+    pairs : dict of (int, int) to float
+        As `strand_pairs` gives them.
+
+    Returns
+    -------
+    list of int
+        Indices of the traces that stand, in their order.
+    """
+    crossed = _crossings(traces)
+    beside_of: list[list[tuple[int, float]]] = [[] for _ in traces]
+    support = np.zeros(len(traces))
+    for (i, j), reach in pairs.items():
+        beside_of[i].append((j, reach))
+        beside_of[j].append((i, reach))
+        support[[i, j]] += reach
+    undecided = np.ones(len(traces), bool)
+    chosen = []
+    while undecided.any():
+        best = int(np.where(undecided, support, -1).argmax())
+        chosen.append(best)
+        undecided[best] = False
+        for fallen in crossed[best]:
+            if undecided[fallen]:
+                undecided[fallen] = False
+                for other, reach in beside_of[fallen]:
+                    support[other] -= reach
+    return sorted(chosen)
+
+
+def _crossings(traces: list[Points]) -> list[set[int]]:
+    """Return for each trace those that come as near as only traces that cross do."""
+    from scipy.spatial import cKDTree
+
+    crossed: list[set[int]] = [set() for _ in traces]
+    if traces:
+        fine = [evenly(trace, _FINE) for trace in traces]
+        owner = np.repeat(np.arange(len(fine)), [len(line) for line in fine])
+        near = owner[cKDTree(np.concatenate(fine)).query_pairs(_CROSSING, output_type="ndarray")]
+        for i, j in np.unique(near[near[:, 0] != near[:, 1]], axis=0).tolist():
+            crossed[i].add(j)
+            crossed[j].add(i)
+    return crossed
+
+
+def sheets(count: int, pairs: Iterable[tuple[int, int]]) -> list[Sheet]:
     """Group strands that are neighbours into sheets.
 
     Parameters
     ----------
     count : int
         Number of strands.
-    pairs : list of (int, int)
-        As `strand_pairs` gives them.
+    pairs : iterable of (int, int)
+        Indices of neighbours, the smaller first.
 
     Returns
     -------

@@ -55,7 +55,7 @@ def duplex(pairs):
     return phosphates - centre, bases - centre
 
 
-def annotate(parts, seed=None, shift=(0.0, 0.0, 0.0), edge=EDGE, noise=0.02):
+def annotate(parts, seed=None, shift=(0.0, 0.0, 0.0), edge=EDGE, noise=0.02, blur=BLUR):
     """Simulate a map of parts, (class number, atoms (..., 3), weight), turned by `seed` and shifted."""
     rotation = np.eye(3) if seed is None else turned(seed)
     moved = [
@@ -79,7 +79,7 @@ def annotate(parts, seed=None, shift=(0.0, 0.0, 0.0), edge=EDGE, noise=0.02):
                 indexing="ij",
             )
             distance = edge * np.sqrt(sum((p - c) ** 2 for p, c in zip(places, at, strict=True)))
-            density[box] += weight * np.exp(-(distance**2) / (2 * BLUR**2))
+            density[box] += weight * np.exp(-(distance**2) / (2 * blur**2))
             closer = distance < nearest[box]
             nearest[box][closer] = distance[closer]
             labels[box][closer] = number

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from haruspex_infer import find_elements
+from haruspex_infer.annotation import Annotation
 from haruspex_infer.classes import HELIX, NUCLEOTIDE, STRAND
 from haruspex_infer.lines import angle, evenly
 from haruspex_infer.sheets import strand_pairs
@@ -93,7 +94,7 @@ def test_a_bent_helix_stays_one_and_tells_its_bend():
 )
 def test_strands_are_neighbours_at_the_distance_of_hydrogen_bonds(apart, neighbours):
     strand = np.array([[0, 0, z] for z in np.arange(0, 20, 3.3)])
-    assert strand_pairs([strand, at(strand, apart, 0, 0)]) == ([(0, 1)] if neighbours else [])
+    assert list(strand_pairs([strand, at(strand, apart, 0, 0)])) == ([(0, 1)] if neighbours else [])
 
 
 @pytest.mark.parametrize("degrees", [50, 80])
@@ -137,6 +138,24 @@ def test_a_sheet_in_its_order(seed):
     for strand in found.strands:
         assert strand.residues == pytest.approx(7, abs=2)  # free ends: no coil takes over
         assert np.isnan(strand.turns)
+
+
+def test_strands_of_a_sheet_are_told_apart_where_the_map_is_coarse():
+    parts = [(2, at(rods.strand(7), 0, 4.8 * k, 0), 1.0) for k in range(4)]
+    found = find_elements(rods.annotate(parts, 0, blur=1.4)[0])
+    assert [len(sheet.strands) for sheet in found.sheets] == [4]
+    assert [strand.residues for strand in found.strands] == pytest.approx([7] * 4, abs=3)
+
+
+@pytest.mark.parametrize(
+    ("residues", "probability", "number"), [(7, 1.0, 1), (7, 0.4, 0), (16, 0.4, 1), (16, 0.2, 0)]
+)
+def test_a_short_helix_has_to_be_sure_and_a_long_one_less_so(residues, probability, number):
+    annotation, _ = rods.annotate([(1, rods.helix(residues), 1.0)])
+    unsure = annotation.probabilities * np.float32(probability)
+    unsure[0] += 1 - np.float32(probability)
+    found = find_elements(Annotation(annotation.map, unsure, annotation.offset, annotation.scale))
+    assert len(found.helices) == number
 
 
 def test_a_strand_without_neighbour_is_none():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from haruspex_infer.lines import angle, arc, at, beside, evenly, length, smoothed, split_at_kinks, tangents
-from haruspex_infer.sheets import sheets, strand_pairs
+from haruspex_infer.sheets import sheets, strand_pairs, uncrossed
 
 
 def straight(count, step=1.0, place=(0.0, 0.0, 0.0), direction=(0.0, 0.0, 1.0)):
@@ -82,7 +82,7 @@ def test_what_runs_beside_a_line():
 def test_neighbours_in_a_row():
     strands = [straight(8, 3.3, (4.8 * k, 0, 0)) for k in (2, 0, 1, 3)]
     pairs = strand_pairs(strands)
-    assert pairs == [(0, 2), (0, 3), (1, 2)]
+    assert list(pairs) == [(0, 2), (0, 3), (1, 2)]
     (sheet,) = sheets(4, pairs)
     assert sheet.strands == (1, 2, 0, 3)
     assert sheet.pairs == ((0, 2), (0, 3), (1, 2))
@@ -107,7 +107,31 @@ def test_two_sheets_face_each_other():
     assert [sheet.number for sheet in found] == [1, 2]
 
 
+def test_traces_along_the_strands_of_a_sheet_stand_and_those_across_fall():
+    along = [straight(7, 3.3, (4.8 * k, 0, 0)) for k in range(4)]
+    across = [straight(6, 3.3, (0, 0, 6.8 * k))[:, [2, 1, 0]] for k in range(3)]
+    traces = [*across[:2], *along, across[2]]
+    assert uncrossed(traces, strand_pairs(traces)) == [2, 3, 4, 5]
+
+
+def test_of_traces_without_neighbours_that_cross_the_first_stands():
+    one = straight(7, 3.3, (0, 0, 0))
+    other = one[:, [2, 1, 0]] - one[3][[2, 1, 0]] + one[3]
+    assert uncrossed([one, other], {}) == [0]
+    assert uncrossed([other, straight(7, 3.3, (30, 0, 0)), one], {}) == [0, 1]
+
+
+def test_a_trace_stands_where_what_crossed_it_has_fallen():
+    sheet = [straight(9, 3.3, (4.8 * k, 0, 0)) for k in range(3)]
+    wrong = sheet[1][:, [2, 1, 0]] - sheet[1][4][[2, 1, 0]] + sheet[1][4]
+    beyond = straight(5, 3.3, (0, 0, 0)) - straight(5, 3.3, (0, 0, 0))[2] + wrong[-1]
+    traces = [beyond, wrong, *sheet]
+    pairs = {(0, 1): 1.0, **{(i + 2, j + 2): reach for (i, j), reach in strand_pairs(sheet).items()}}
+    assert uncrossed(traces, pairs) == [0, 2, 3, 4]
+
+
 def test_no_strands_no_sheets():
-    assert strand_pairs([]) == []
+    assert uncrossed([], {}) == []
+    assert strand_pairs([]) == {}
     assert sheets(0, []) == []
     assert sheets(3, []) == []
