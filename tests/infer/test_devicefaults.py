@@ -89,7 +89,7 @@ def test_other_faults_are_neither():
 COMMAND = """
 import atexit, os
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
-from haruspex_infer import cli, engines, session
+from haruspex_infer import __main__, engines, session
 
 class Gpu(engines.OnnxRuntimeEngine):
     tiles = 0
@@ -107,7 +107,7 @@ def gpu(model, number, threads, held):
 session.cuda_engine = gpu
 if "lost" in os.environ:
     atexit.register(os.abort)
-cli.main()
+__main__.main()
 """
 
 
