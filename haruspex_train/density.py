@@ -63,6 +63,8 @@ class Depositor:
         self.frequency2 = z * z + y * y + x * x
         spline = (torch.sinc(z) * torch.sinc(y) * torch.sinc(x)) ** 4
         self.unspline = 1 / spline.clamp(min=0.02)
+        rings = torch.sqrt(self.frequency2) * edge
+        self._ring = rings.round().long().clamp(max=edge // 2 + 1)
 
     def grids(self, crop: Tensor, position: Tensor, weight: Tensor, b_factor: Tensor, n: int) -> Tensor:
         """Deposit atoms.
@@ -117,6 +119,15 @@ class Depositor:
     def q2(self, voxel_size: Tensor) -> Tensor:
         """Squared spatial frequency 1/d² of every Fourier coefficient, Å⁻²."""
         return self.frequency2 / voxel_size[:, None, None, None].square()
+
+    def shell_power(self, coefficients: Tensor) -> Tensor:
+        """Mean power of each shell of resolution, at every coefficient of that shell."""
+        n, rings = len(coefficients), self.edge // 2 + 2
+        ring = self._ring.reshape(-1)
+        power = coefficients.abs().square().view(n, -1)
+        total = torch.zeros(n, rings, device=power.device).index_add_(1, ring, power)
+        count = torch.zeros(rings, device=power.device).index_add_(0, ring, torch.ones_like(power[0]))
+        return (total / count.clamp(min=1))[:, ring].view(coefficients.shape)
 
     def real(self, coefficients: Tensor) -> Tensor:
         """Transform back to the grid."""

@@ -43,9 +43,9 @@ class Disorder:
         oxygen = draw.uniform(n, low=s.side_oxygen[0], high=s.side_oxygen[1])
         weight = torch.where(is_lost, 0.1 * weight, weight)
         weight = torch.where(side & (element == _OXYGEN), weight * oxygen[crop], weight)
-        stretches = 0.12 * draw.happens(s.weak_stretch, n)
+        stretches = self._within(s.weak_share, n) * draw.happens(s.weak_stretch, n)
         is_weak = self._per_residue(residue // 12, crop, n) < stretches[crop]
-        weight = torch.where(is_weak, 0.35 * weight, weight)
+        weight = torch.where(is_weak, self._within(s.weak_occupancy, n)[crop] * weight, weight)
 
         entry = torch.searchsorted(source.offset, index, right=True) - 1
         spread = draw.uniform(n, low=s.b_spread[0], high=s.b_spread[1])
@@ -56,6 +56,13 @@ class Disorder:
         b = b + side * extra[crop]
         amplitude = draw.uniform(n, low=s.b_field[0], high=s.b_field[1]) * draw.happens(s.p_b_field, n)
         return weight, b + amplitude[crop] * self._smooth_field(atoms, n)
+
+    def _within(self, limits: tuple[float, float], n: int) -> Tensor:
+        """Draw from a range; one without width takes no random number: old settings draw as they did."""
+        low, high = limits
+        if low == high:
+            return torch.full((n,), low, device=self.draw.device)
+        return self.draw.uniform(n, low=low, high=high)
 
     def _per_residue(self, residue: Tensor, crop: Tensor, n: int) -> Tensor:
         """Return a uniform random number for each residue of each crop, the same for all its atoms."""

@@ -23,8 +23,6 @@ class Reconstruction:
 
     def __init__(self, depositor: Depositor, draw: Draw, settings: SimulationSettings) -> None:
         self.depositor, self.draw, self.settings = depositor, draw, settings
-        rings = torch.sqrt(depositor.frequency2) * depositor.edge
-        self._ring = rings.round().long().clamp(max=depositor.edge // 2 + 1)
 
     def __call__(self, true: Tensor, voxel_size: Tensor, d_min: Tensor, b_total: Tensor) -> Tensor:
         """Return the density that a refinement program would write.
@@ -53,7 +51,7 @@ class Reconstruction:
         # a logistic curve through 0.143 at the resolution
         fsc = torch.sigmoid(slope * (1 - q / edge) - 1.79)
         strength = draw.uniform(n, low=s.noise[0], high=s.noise[1]).view(column)
-        spectrum = self._ring_power(signal)
+        spectrum = self.depositor.shell_power(signal)
         amplitude = strength * torch.sqrt(spectrum * ((1 - fsc) / (2 * fsc)).clamp(max=30))
         low = draw.uniform(n, low=s.low_noise[0], high=s.low_noise[1]).view(column)
         spread = signal.abs().square().mean((1, 2, 3), keepdim=True).sqrt()
@@ -82,12 +80,3 @@ class Reconstruction:
         dz, dy, dx = (along.view(column) for along in (axis / voxel_size[:, None]).unbind(1))
         along = dz * z + dy * y + dx * x
         return torch.exp(-fall[:, None, None, None] / 4 * along.square())
-
-    def _ring_power(self, coefficients: Tensor) -> Tensor:
-        """Mean power of each shell of resolution, at every coefficient of that shell."""
-        n, rings = len(coefficients), int(self.depositor.edge // 2 + 2)
-        ring = self._ring.reshape(-1)
-        power = coefficients.abs().square().view(n, -1)
-        total = torch.zeros(n, rings, device=self.draw.device).index_add_(1, ring, power)
-        count = torch.zeros(rings, device=self.draw.device).index_add_(0, ring, torch.ones_like(power[0]))
-        return (total / count.clamp(min=1))[:, ring].view(coefficients.shape)

@@ -30,7 +30,9 @@ class SimulationSettings:
     side_oxygen : tuple
         Weight of side-chain oxygens: carboxylates scatter weakly and are damaged by the beam.
     weak_stretch : float
-        Probability that a crop has stretches of 12 residues at an occupancy of 0.35.
+        Probability that a crop has stretches of 12 residues at a low occupancy.
+    weak_share, weak_occupancy : tuple
+        Share of the residues in such stretches, and their occupancy.
     fsc_slope : tuple
         Steepness of the logistic Fourier shell correlation.
     low_pass : tuple
@@ -47,6 +49,9 @@ class SimulationSettings:
         Strength of noise relative to what the FSC implies.
     low_noise : tuple
         Strength of low-resolution noise, as a share of the density's spread.
+    unexplained : tuple
+        Strength of density that no atom explains, at the molecule and around it, relative to all density in
+        each shell of resolution; `p_unexplained`.
     p_blobs : float
         Probability of shapeless density beside the molecule (detergent, lipids, disordered domains).
     p_zone, p_soft_mask, p_flatten : float
@@ -85,6 +90,8 @@ class SimulationSettings:
     p_lost_side_chains: float = 0.5
     side_oxygen: tuple[float, float] = (0.2, 1.0)
     weak_stretch: float = 0.3
+    weak_share: tuple[float, float] = (0.12, 0.12)
+    weak_occupancy: tuple[float, float] = (0.35, 0.35)
     fsc_slope: tuple[float, float] = (8.0, 22.0)
     low_pass: tuple[float, float] = (0.65, 1.1)
     p_unweighted: float = 0.25
@@ -94,6 +101,8 @@ class SimulationSettings:
     p_anisotropy: float = 0.3
     noise: tuple[float, float] = (0.1, 1.5)
     low_noise: tuple[float, float] = (0.0, 0.15)
+    unexplained: tuple[float, float] = (0.2, 0.9)
+    p_unexplained: float = 0.0
     p_blobs: float = 0.25
     p_zone: float = 0.29
     p_soft_mask: float = 0.16

@@ -5,7 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from haruspex_train.atoms import Draw
+from haruspex_train.disorder import Disorder
 from haruspex_train.labels import BORDER, COIL, CORE, plain
+from haruspex_train.processing import Processing
 from haruspex_train.settings import SimulationSettings
 from haruspex_train.simulate import Simulator
 from haruspex_train.truth import IGNORE
@@ -191,3 +194,54 @@ def test_mirror_images_hold_no_classes(tiny_atoms):
     weak, weak_mirrored = (simulate(tiny_atoms, resolution=4.5, settings=s) for s in (shown, mirrored))
     assert torch.equal(weak.density, weak_mirrored.density)
     assert torch.equal(weak.labels, weak_mirrored.labels)
+
+
+def placed(atoms, n=4):
+    """Return a simulator, the atoms of crops of 1.1 Å voxels and the transform of their amplitudes."""
+    simulator = Simulator(atoms, EDGE, CPU, 3, UNTOUCHED)
+    size = torch.full((n,), 1.1)
+    found = simulator.source.crops(simulator.draw, torch.ones(4), simulator.box, size)
+    weight = torch.ones(len(found.index))
+    grids = simulator.depositor.grids(found.crop, found.position, weight, torch.full_like(weight, 50.0), n)
+    return simulator, found, weight, size, grids
+
+
+def test_unexplained_density_is_as_strong_as_asked_and_strongest_at_the_molecule(tiny_atoms):
+    simulator, found, weight, size, grids = placed(tiny_atoms)
+    depositor = simulator.depositor
+    density = depositor.real(depositor.structure_factors(grids, size))
+    envelope = torch.fft.rfftn(grids.sum(1), dim=(1, 2, 3))
+
+    def added(strength, probability=1.0):
+        settings = replace(UNTOUCHED, unexplained=(strength, strength), p_unexplained=probability)
+        process = Processing(simulator.source, depositor, Draw(0, CPU), settings)
+        return process(density, envelope, found, weight, size)[0] - density
+
+    assert not added(0.5, probability=0.0).any()
+    noise = added(0.5)
+    assert torch.allclose(added(1.0), 2 * noise, atol=1e-4 * float(noise.abs().max()))
+    signal, power = (depositor.shell_power(torch.fft.rfftn(v, dim=(1, 2, 3))) for v in (density, noise))
+    q = depositor.q2(size).sqrt()
+    for low, high in ((0.1, 0.2), (0.2, 0.3)):
+        shell = (q > low) & (q < high)
+        ratio = float((power[shell].sum() / signal[shell].sum()).sqrt())
+        assert 0.35 < ratio < 0.7
+    near = density > density.std((1, 2, 3), keepdim=True)
+    assert noise[near].std() > 1.3 * noise[~near].std()
+
+
+def test_stretches_can_be_lost_altogether(tiny_atoms):
+    simulator, found, *_ = placed(tiny_atoms)
+
+    def weights(**settings):
+        disorder = Disorder(simulator.source, Draw(0, CPU), replace(UNTOUCHED, **settings))
+        return disorder(found, 4)[0]
+
+    whole = weights(weak_stretch=0.0)
+    lost = weights(weak_stretch=1.0, weak_share=(0.3, 0.5), weak_occupancy=(0.0, 0.0))
+    gone = lost == 0
+    assert 0.1 < float(gone.float().mean()) < 0.7
+    assert bool((whole > 0).all())
+    first = simulator.source.residue[found.index] // 12 * 4 + found.crop
+    for stretch in first.unique():
+        assert gone[first == stretch].all() or not gone[first == stretch].any()
