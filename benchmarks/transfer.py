@@ -229,11 +229,12 @@ def print_pairs(found: list[Compared]) -> None:
     """Print the figures side by side."""
     short = ["recall", "precision", "helix", "strand", "macro F1"]
     head = ["map", "made", *short, "−log likelihood", *(f"{name}, agreed" for name in short)]
-    lines, all_values = [], {}
+    lines: list[list[str]] = []
+    all_values: dict[str, list[list[float]]] = {}
     for one in found:
         values = {
             "deposited": row_of(one.real, one.agreed),
-            "simulated": np.mean([row_of(rows, one.agreed) for rows in one.drawn], axis=0),
+            "simulated": np.mean([row_of(rows, one.agreed) for rows in one.drawn], axis=0).tolist(),
             "perfect": row_of(one.perfect, one.agreed),
         }
         for made, row in values.items():
@@ -308,7 +309,7 @@ def strata(found: list[Compared]) -> dict[str, NDArray[np.bool_]]:
     groups["only records call it an element"] = all_of(lambda one: one.agreed) == IGNORE
     cuts = {
         "σ level": (all_of(lambda one: one.real.sigma_level), (2, 3, 4.5)),
-        **{name: (all_of(lambda one, n=name: one.features[n]), at) for name, at in CUTS.items()},
+        **{name: (np.concatenate([one.features[name] for one in found]), at) for name, at in CUTS.items()},
     }
     for name, (values, at) in cuts.items():
         for low, high in itertools.pairwise((-np.inf, *at, np.inf)):
