@@ -103,8 +103,7 @@ def main() -> None:
         with ExitStack() as stack:
             machines = Machines(workers=int(name[-1]))
             if name.startswith("Dask"):
-                pages = {"dashboard_address": None, "worker_dashboard_address": None}
-                cluster = LocalCluster(n_workers=2, threads_per_worker=1, **pages)
+                cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
                 machines = Machines(scheduler=stack.enter_context(cluster).scheduler_address)
             took = run(settings.pairs, machines)
         whole = sum(took.values())

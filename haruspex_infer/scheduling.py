@@ -40,7 +40,7 @@ R = TypeVar("R")
 ATTEMPTS = 2
 """How often an entry is tried: what was the machine's fault goes away, what is the entry's comes back."""
 
-CONNECTION_SECONDS = 10
+CONNECTION_SECONDS = 30
 """Time that a scheduler has to answer."""
 
 _AWAKE_SECONDS = 0.5

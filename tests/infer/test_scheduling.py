@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from clusters import cluster
 
 from haruspex_infer.errors import CannotWriteError, HaruspexError
 from haruspex_infer.files import written_whole
@@ -48,7 +50,7 @@ def the_third_never_ends(number):
 def the_third_wants_everything(number):
     if number == 3:
         wanted = bytes(10**9).replace(b"\0", b"1")  # not only promised: written to
-        time.sleep(60 + wanted.count(b"2"))
+        time.sleep(3600 + wanted.count(b"2"))
     return number
 
 
@@ -82,32 +84,43 @@ def outcomes(work, tasks, machines):
 
 
 @contextmanager
-def cluster(**options):
-    """A scheduler with workers in processes of their own."""
-    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+def strict_cluster(**options):
+    """A cluster that gives up work whose worker is killed."""
+    # its settings are there only when it is imported
+    pytest.importorskip("distributed", reason="Dask is not installed")
     import dask
 
-    pages = {"dashboard_address": None, "worker_dashboard_address": None}
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        distributed.LocalCluster(threads_per_worker=1, **pages, **options) as made,
-    ):
+    with dask.config.set({"distributed.scheduler.allowed-failures": 0}), cluster(**options) as made:
         yield made
+
+
+@contextmanager
+def at_a_warning(do):
+    """Do something when the scheduling first warns."""
+
+    class Once(logging.Handler):
+        def emit(self, _):
+            logger.removeHandler(self)
+            threading.Thread(target=do).start()
+
+    logger, handler = logging.getLogger("haruspex_infer.scheduling"), Once()
+    logger.addHandler(handler)
+    yield
+    logger.removeHandler(handler)
 
 
 @pytest.fixture(scope="module")
 def address():
-    with cluster(n_workers=2) as there:
+    with strict_cluster(n_workers=2) as there:
         yield there.scheduler_address
 
 
 @pytest.fixture(params=["one process", "three processes", "cluster"])
-def machines(request, monkeypatch):
-    monkeypatch.setattr("haruspex_infer.scheduling.DESERTED_SECONDS", 120)
+def machines(request):
     if request.param == "cluster":
         yield Machines(scheduler=request.getfixturevalue("address"))
     elif request.param == "mortal cluster":  # whose workers take their time to come back, if they do
-        with cluster(n_workers=2) as there:
+        with strict_cluster(n_workers=2) as there:
             yield Machines(scheduler=there.scheduler_address)
     else:
         yield Machines(workers=1 if request.param == "one process" else 3)
@@ -190,12 +203,10 @@ def test_a_process_that_misses_a_signal_is_told_again(tmp_path):
 
 
 def test_a_cluster_without_workers_is_told_of(caplog):
-    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
-    with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
-        threading.Timer(0.5, cluster.scale, [1]).start()
-        found = list(spread(double, {"one": 1}, Machines(scheduler=cluster.scheduler_address)))
+    with cluster(n_workers=0, processes=False) as there, at_a_warning(lambda: there.scale(1)):
+        found = list(spread(double, {"one": 1}, Machines(scheduler=there.scheduler_address)))
     assert found == [Outcome("one", 2)]
-    assert f"{cluster.scheduler_address} has no workers yet: waiting for them." in caplog.messages
+    assert f"{there.scheduler_address} has no workers yet: waiting for them." in caplog.messages
 
 
 @pytest.mark.parametrize("machines", ["one process", "cluster"], indirect=True)
@@ -207,7 +218,7 @@ def test_workers_of_another_version_end_the_run(machines, monkeypatch):
 
 def test_a_worker_that_takes_too_much_memory_is_ended():
     """By its nanny; the scheduler and the other entries go on."""
-    with cluster(n_workers=1, memory_limit="500 MB") as there:
+    with strict_cluster(n_workers=1, memory_limit="500 MB") as there:
         machines = Machines(scheduler=there.scheduler_address)
         tasks = {str(number): number for number in range(2, 5)}
         found = outcomes(the_third_wants_everything, tasks, machines)
@@ -218,21 +229,22 @@ def test_a_worker_that_takes_too_much_memory_is_ended():
 def test_a_scheduler_without_workers_is_not_waited_for_without_end(monkeypatch):
     monkeypatch.setattr("haruspex_infer.scheduling.DESERTED_SECONDS", 1)
     monkeypatch.setattr("haruspex_infer.scheduling._LOOK_SECONDS", 0.2)
-    with cluster(n_workers=0) as there, pytest.raises(HaruspexError, match="has no workers: start some"):
+    said = pytest.raises(HaruspexError, match="has no workers: start some")
+    with cluster(n_workers=0, processes=False) as there, said:
         list(spread(double, {"one": 1}, Machines(scheduler=there.scheduler_address)))
 
 
 def test_a_scheduler_that_is_killed_ends_the_run(tmp_path):
     pytest.importorskip("distributed", reason="Dask is not installed")
     file = tmp_path / "scheduler.json"
-    options = ["--port", "0", "--no-dashboard", "--host", "127.0.0.1", "--scheduler-file", file]
+    options = ["--port", "0", "--dashboard-address", ":0", "--host", "127.0.0.1", "--scheduler-file", file]
     process = subprocess.Popen([sys.executable, "-m", "distributed.cli.dask_scheduler", *options])
     try:
         while not file.exists():
             time.sleep(0.1)
         machines = Machines(scheduler=json.loads(file.read_text())["address"])
-        threading.Timer(1, process.kill).start()
-        with pytest.raises(HaruspexError, match="has ended: start another and run again to go on"):
+        said = pytest.raises(HaruspexError, match="has ended: start another and run again to go on")
+        with at_a_warning(process.kill), said:
             list(spread(abs, {"one": -1}, machines))
     finally:
         process.kill()
@@ -304,7 +316,7 @@ def test_a_signal_ends_the_processes_too(tmp_path, number, code, said, everyone)
     while process.poll() is None and not ((tmp_path / "a").exists() and (tmp_path / "b").exists()):
         time.sleep(0.01)
     (os.killpg if everyone else os.kill)(process.pid, getattr(signal, number))
-    messages = process.communicate(timeout=60)[1]
+    messages = process.communicate()[1]
     assert (process.returncode, messages) == (code, f"endless: {said}\n")
     with pytest.raises(ProcessLookupError):
         while True:  # the processes end by themselves, none stays

@@ -9,6 +9,7 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
+from clusters import cluster
 from peptides import HELIX, backbone, chain, document
 
 from haruspex_infer.errors import CannotWriteError, HaruspexError
@@ -361,13 +362,11 @@ def test_two_runs_do_not_record_into_one_folder(tmp_path):
 
 
 def test_a_cluster_makes_the_same_manifest(folder, tmp_path, monkeypatch):
-    distributed = pytest.importorskip("distributed", reason="Dask is not installed")
     curate(folder, tmp_path / "local")
     # names are told from here: workers have folders of their own
     monkeypatch.chdir(tmp_path)
-    pages = {"dashboard_address": None, "worker_dashboard_address": None}
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, **pages) as cluster:
-        curate(Path("pairs"), Path("cluster"), Machines(scheduler=cluster.scheduler_address))
+    with cluster(n_workers=1) as there:
+        curate(Path("pairs"), Path("cluster"), Machines(scheduler=there.scheduler_address))
     local, there = ((tmp_path / name / "MANIFEST.tsv").read_bytes() for name in ("local", "cluster"))
     assert local == there
 
