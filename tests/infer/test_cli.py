@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import mrcfile
 import numpy as np
 import pytest
 from test_mapfile import bad_files, header_of, write_mrc
-from toys import lump, save_network, valid_network
+from toys import lump, save_network
 
 import haruspex_infer
 from haruspex_infer.example import example_map
@@ -30,7 +29,6 @@ def run(*arguments, cwd=None, **options) -> subprocess.CompletedProcess:
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=120,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "COLUMNS": "200"},
         **options,
     )
@@ -243,23 +241,3 @@ def test_version_and_help():
         "--model",
     ):
         assert option in help_text
-
-
-def test_an_interrupt_ends_cleanly(tmp_path):
-    path = write_mrc(tmp_path / "large.mrc", lump((128, 128, 128)), (1.1, 1.1, 1.1))
-    slow = valid_network(tmp_path / "slow.onnx", margin=7)
-    process = subprocess.Popen(
-        [*COMMAND, str(path), "--network", str(slow), "--device", "cpu", "-o", str(tmp_path / "out")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
-    assert "to annotate" in process.stderr.readline()
-    process.send_signal(signal.SIGINT)
-    _, messages = process.communicate(timeout=60)
-    if process.returncode == 0:
-        pytest.skip("the run was over before the interrupt")
-    assert process.returncode == 130
-    assert messages == "haruspex-infer: interrupted\n"
-    assert not list((tmp_path / "out").glob("*"))

@@ -165,8 +165,12 @@ class Archive:
         if fault in ("cut", "stall"):
             request.wfile.write(body[: len(body) // 2])
             request.wfile.flush()
-            if fault == "stall":
-                time.sleep(1.5)
+            if fault == "stall":  # until the client goes, or all ends
+                request.connection.settimeout(0.1)
+                while not self.closing.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        if not request.connection.recv(1):
+                            break
             request.close_connection = True
             return None
         request.wfile.write(body)

@@ -67,10 +67,18 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_manifest(server, tmp_path
     fetch, curate = commands(server, folder)
     random = np.random.default_rng(1)
     kills = 0
-    for command, longest in ((fetch, 3.0), (curate, 5.0)):
+
+    def signs():
+        """How far the work has come, by requests and files."""
+        return len(server.times) + sum(1 for _ in folder.rglob("*"))
+
+    for command in (fetch, curate):
         for _ in range(4):
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            time.sleep(random.uniform(0.5, longest))
+            last = signs() + random.integers(1, 8)
+            while signs() < last and process.poll() is None:
+                time.sleep(0.005)
+            time.sleep(random.uniform(0, 0.02))  # in the midst of something
             kills += process.poll() is None
             process.kill()
             process.wait()
