@@ -31,7 +31,6 @@ def test_the_tutorial_shows_what_the_program_prints(tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
         check=True,
     )
     printed = done.stderr + done.stdout

@@ -22,7 +22,7 @@ def completions(*words):
         COMP_WORDS="\n".join(["haruspex-infer", *words]),
         COMP_CWORD=str(len(words)),
     )
-    done = subprocess.run(COMMAND, env=asked, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(COMMAND, env=asked, capture_output=True, text=True, check=True)
     return done.stdout.split()
 
 
@@ -40,17 +40,15 @@ def test_bash_learns_it(tmp_path):
     # bash would replace itself by a last command, and the program looks which shell started it
     script = f"{quoted} --install-completion && true"
     home = environment(HOME=str(tmp_path))
-    done = subprocess.run(["bash", "-c", script], env=home, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", script], env=home, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "bash completion installed" in done.stdout
     learnt = 'source "$HOME/.bashrc"; complete -p haruspex-infer'
-    known = subprocess.run(["bash", "-c", learnt], env=home, capture_output=True, text=True, timeout=60)
+    known = subprocess.run(["bash", "-c", learnt], env=home, capture_output=True, text=True)
     assert "_haruspex_infer_completion haruspex-infer" in known.stdout
 
 
 def test_the_program_has_its_name_in_its_help():
-    done = subprocess.run(
-        [*COMMAND, "--help"], env=environment(COLUMNS="80"), capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([*COMMAND, "--help"], env=environment(COLUMNS="80"), capture_output=True, text=True)
     assert "Usage: haruspex-infer [OPTIONS] [MAP...]" in done.stdout
     assert "python -m" not in done.stdout

@@ -83,6 +83,8 @@ def test_a_report_is_written(folder):
     assert 'id="model"' in text
 
 
+# napari's own parts, as they are loaded
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_layers_are_added_to_napari(folder, monkeypatch):
     napari = pytest.importorskip("napari", reason="napari is not installed")
     from napari.components import ViewerModel  # a viewer without a window

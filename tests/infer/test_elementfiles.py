@@ -177,9 +177,7 @@ def test_pymol_reads_them(found, tmp_path):
         pytest.skip("PyMOL is not installed (set PYMOL to the command that runs it)")
     found.save(tmp_path, "m")
     (tmp_path / "check.py").write_text(PYMOL_CHECK)
-    done = subprocess.run(
-        [*command, "-cq", "check.py"], cwd=tmp_path, capture_output=True, text=True, timeout=180
-    )
+    done = subprocess.run([*command, "-cq", "check.py"], cwd=tmp_path, capture_output=True, text=True)
     told = done.stdout + done.stderr
     (line,) = [line for line in told.splitlines() if line.startswith("CHECK")]
     for ending, seen in json.loads(line.removeprefix("CHECK")).items():

@@ -71,7 +71,6 @@ def test_pymol_shows_maps_and_model_where_they_are(pymol, toy, tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=180,
     )
     told = done.stdout + done.stderr
     assert "Error" not in told, told

@@ -24,6 +24,8 @@ def annotation():
     return Annotation(given, pointwise_probabilities(density).astype(np.float32), 0.1, 2.0)
 
 
+# napari's own parts, as they are loaded
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_napari_makes_layers_of_it(annotation):
     layers = pytest.importorskip("napari.layers", reason="napari is not installed")
     made = [layers.Layer.create(*data) for data in annotation.to_napari()]

@@ -33,7 +33,6 @@ def run(*arguments, cwd):
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=300,
         env=os.environ
         | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
     )
