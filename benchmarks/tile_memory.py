@@ -9,7 +9,6 @@ without input and output themselves. Where OpenVINO is installed, its rows follo
 import argparse
 import importlib.util
 import multiprocessing
-import re
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +31,8 @@ def load(model: bytes, runtime: str) -> Engine:
 
 def peak() -> int:
     """Return the bytes of memory that this process has held at most."""
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status)[1])  # type: ignore[index]
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(dict(line.split(":", 1) for line in lines)["VmHWM"].split()[0])
 
 
 def measure(network: str, runtime: str, edge: int) -> list[str]:

@@ -174,8 +174,8 @@ def folded(model: nn.Module) -> nn.Module:
     """Return a copy with fewer steps: of two linear maps in a row, one is left.
 
     Batch normalisations are merged into the convolutions before them; of the convolution that joins two
-    inputs, the half that sees a deconvolution is merged into that, so that nothing is laid side by side: half
-    of a tile's memory on a CPU.
+    inputs, the half that sees a deconvolution is merged into that, so that nothing is laid side by side: a
+    third of a tile's memory on a CPU.
     """
     model = copy.deepcopy(model)
     for network in [m for m in model.modules() if isinstance(m, ResidualUNet)]:
