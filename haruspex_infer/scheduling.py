@@ -309,13 +309,24 @@ def _on_cluster(work: _Bounded[T, R], tasks: Mapping[str, T], address: str) -> I
 
 
 def _finished(client: "Client", work: _Bounded[T, R], tasks: Mapping[str, T]) -> Iterator[Outcome[R]]:
-    retries = ATTEMPTS - 1
+    address, retries = client.scheduler.address, ATTEMPTS - 1
     names = {client.submit(work, task, pure=False, retries=retries): name for name, task in tasks.items()}
     for future in _as_they_finish(client, list(names)):
-        error = future.exception()
+        value, error = _answer(future, address)
         _refuse_surroundings(error)
-        yield Outcome(names.pop(future), None if error else future.result(), _reason(error, work.killed))
+        yield Outcome(names.pop(future), value, _reason(error, work.killed))
         future.release()
+
+
+def _answer(future: "DaskFuture", address: str) -> tuple[R | None, Exception | None]:
+    try:
+        return future.result(), None
+    except Exception as fault:  # the work's own, or of workers that took along what they had finished
+        if future.cancelled():
+            raise HaruspexError(
+                f"The Dask scheduler at {address} has ended: start another and run again to go on."
+            ) from fault
+        return None, fault
 
 
 def _as_they_finish(client: "Client", futures: "list[DaskFuture]") -> "Iterator[DaskFuture]":
@@ -327,12 +338,7 @@ def _as_they_finish(client: "Client", futures: "list[DaskFuture]") -> "Iterator[
     looked = attended = time.monotonic()
     while not finished.is_empty():
         batch = finished.next_batch(block=False)
-        for future in batch:
-            if future.cancelled():
-                raise HaruspexError(
-                    f"The Dask scheduler at {address} has ended: start another and run again to go on."
-                )
-            yield future
+        yield from batch
         if batch:
             continue
         time.sleep(0.1)

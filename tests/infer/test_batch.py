@@ -1,7 +1,6 @@
 """Many maps: one machine and a Dask cluster give the same, a second call does what is missing."""
 
 import csv
-import json
 import os
 import shutil
 import signal
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import held
 import pytest
+from clusters import address_in
 from test_cli import COMMAND, failure, run
 from test_mapfile import write_mrc
 from toys import lump
@@ -49,10 +49,7 @@ def address(tmp_path_factory, hold):
         for program, *options in (["dask_scheduler", "--port", "0", "--host", "127.0.0.1"], worker, worker):
             command = [sys.executable, "-m", f"distributed.cli.{program}", *options, *here]
             started.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
-            while not where.exists():
-                assert started[0].poll() is None
-                time.sleep(0.1)
-        yield json.loads(where.read_text())["address"]
+        yield address_in(where, started[0])
     finally:
         for process in reversed(started):
             process.kill()

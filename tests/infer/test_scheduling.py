@@ -1,4 +1,3 @@
-import json
 import logging
 import os
 import signal
@@ -11,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from clusters import cluster
+from clusters import address_in, cluster
 
+from haruspex_infer import scheduling
 from haruspex_infer.errors import CannotWriteError, HaruspexError
 from haruspex_infer.files import written_whole
 from haruspex_infer.scheduling import ATTEMPTS, Machines, Outcome, UnfitError, _Bounded, slot, spread
@@ -52,6 +52,12 @@ def the_third_wants_everything(number):
         wanted = bytes(10**9).replace(b"\0", b"1")  # not only promised: written to
         time.sleep(3600 + wanted.count(b"2"))
     return number
+
+
+def succeeds_once(path):
+    if path.exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    path.touch()
 
 
 def needs_a_package(number):
@@ -226,6 +232,22 @@ def test_a_worker_that_takes_too_much_memory_is_ended():
     assert "out of memory" in found["3"].fault
 
 
+def test_an_answer_that_is_lost_with_its_worker_costs_its_entry_alone(monkeypatch, tmp_path):
+    usual = scheduling._as_they_finish
+
+    def lost(client, futures):
+        for future in usual(client, futures):
+            for worker in client.run(os.getpid).values():
+                os.kill(worker, signal.SIGKILL)
+            yield future
+
+    monkeypatch.setattr(scheduling, "_as_they_finish", lost)
+    with strict_cluster(n_workers=1) as there:
+        machines = Machines(scheduler=there.scheduler_address)
+        found = outcomes(succeeds_once, {"1": tmp_path / "1"}, machines)
+    assert "process was killed" in found["1"].fault
+
+
 def test_a_scheduler_without_workers_is_not_waited_for_without_end(monkeypatch):
     monkeypatch.setattr("haruspex_infer.scheduling.DESERTED_SECONDS", 1)
     monkeypatch.setattr("haruspex_infer.scheduling._LOOK_SECONDS", 0.2)
@@ -240,9 +262,7 @@ def test_a_scheduler_that_is_killed_ends_the_run(tmp_path):
     options = ["--port", "0", "--dashboard-address", ":0", "--host", "127.0.0.1", "--scheduler-file", file]
     process = subprocess.Popen([sys.executable, "-m", "distributed.cli.dask_scheduler", *options])
     try:
-        while not file.exists():
-            time.sleep(0.1)
-        machines = Machines(scheduler=json.loads(file.read_text())["address"])
+        machines = Machines(scheduler=address_in(file, process))
         said = pytest.raises(HaruspexError, match="has ended: start another and run again to go on")
         with at_a_warning(process.kill), said:
             list(spread(abs, {"one": -1}, machines))
