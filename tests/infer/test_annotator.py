@@ -42,7 +42,7 @@ def test_the_annotation_of_a_pointwise_network_is_its_direct_answer(toy):
     assert found.labels.dtype == np.uint8
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     shape=st.tuples(*[st.integers(5, 45)] * 3),
     tile=st.sampled_from([16, 24, 32]),
@@ -90,7 +90,7 @@ def test_the_same_input_gives_the_same_bytes(toy, tmp_path):
     assert len(digests[0]) == 6
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(factor=st.floats(1e-3, 1e3), shift=st.floats(-2, 2))
 def test_scale_and_shift_of_the_density_change_nothing(toy, factor, shift):
     density = lump((30, 28, 26))
@@ -99,7 +99,7 @@ def test_scale_and_shift_of_the_density_change_nothing(toy, factor, shift):
     np.testing.assert_allclose(changed.probabilities, plain.probabilities, atol=1e-3)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     shape=st.tuples(*[st.integers(3, 40)] * 3),
     voxel=st.tuples(*[st.floats(0.5, 2.5)] * 3),

@@ -36,7 +36,7 @@ def to_line(points, line):
     return np.linalg.norm(points[:, None] - fine[None], axis=2).min(axis=1)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(SEEDS, SHIFTS, st.integers(9, 28))
 def test_a_helix_lies_where_it_was_put(seed, shift, residues):
     annotation, rotation = rods.annotate([(1, rods.helix(residues), 1.0)], seed, shift)
@@ -54,7 +54,7 @@ def test_a_helix_lies_where_it_was_put(seed, shift, residues):
     assert helix.probability > 0.7
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(SEEDS, SHIFTS)
 def test_turning_and_shifting_a_map_turns_and_shifts_its_elements(seed, shift):
     parts = [
@@ -120,7 +120,7 @@ def test_packed_helices_stay_apart(apart):
     assert [helix.residues for helix in helices] == pytest.approx([16] * 3, abs=2)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(SEEDS)
 def test_a_sheet_in_its_order(seed):
     parts = [(2, at(rods.strand(7), 0, 4.8 * k, 0), 1.0) for k in range(4)]
@@ -166,7 +166,7 @@ def test_a_strand_without_neighbour_is_none():
     assert [sheet.strands for sheet in found.sheets] == [(0, 1)]
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(SEEDS, SHIFTS)
 def test_phosphates_of_a_duplex_are_linked_along_its_strands(seed, shift):
     phosphates, bases = rods.duplex(12)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from haruspex_infer.lines import angle, arc, at, beside, evenly, length, smoothed, split_at_kinks, tangents
@@ -13,7 +13,6 @@ def straight(count, step=1.0, place=(0.0, 0.0, 0.0), direction=(0.0, 0.0, 1.0)):
     return np.array(place) + step * np.arange(count)[:, None] * np.array(direction)
 
 
-@settings(deadline=None)
 @given(st.floats(0.3, 4), st.integers(2, 40), st.floats(0.2, 5))
 def test_points_are_spread_evenly_between_the_ends(step, count, spacing):
     line = straight(count, step)
@@ -32,7 +31,6 @@ def test_places_along_a_line():
     np.testing.assert_allclose(tangents(corner)[[0, -1]], [[1, 0, 0], [0, 1, 0]])
 
 
-@settings(deadline=None)
 @given(st.integers(0, 100), st.integers(1, 4))
 def test_smoothing_keeps_ends_and_straight_lines(seed, half):
     line = straight(12)
@@ -49,7 +47,6 @@ def test_smoothing_lines_of_few_points(count):
     np.testing.assert_allclose(smoothed(line, 3), line, atol=1e-9)
 
 
-@settings(deadline=None)
 @given(st.floats(0, 170))
 def test_a_line_is_cut_where_it_kinks(degrees):
     turn = np.radians(degrees)

@@ -68,7 +68,7 @@ def test_every_axis_order_reads_as_zyx_and_is_written_back(tmp_path, order):
     assert mrcfile.validate(copy)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     order=st.sampled_from(ORDERS),
     shape=st.tuples(*[st.integers(2, 7)] * 3),

@@ -20,7 +20,7 @@ def blob_map(seed: int = 0, noise: float = 0.05) -> np.ndarray:
     return density.astype(np.float32)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     factor=st.floats(1e-4, 1e4),
     shift=st.floats(-3, 3),

@@ -21,7 +21,7 @@ def region_of(density, shape=None):
     return survey(density, normaliser, offset, scale)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.tuples(*[st.integers(1, 30)] * 3), st.integers(0, 99))
 def test_cells_and_their_voxels(shape, seed):
     inside = np.random.default_rng(seed).random(shape) > 0.9

@@ -195,7 +195,7 @@ def test_the_shown_part_lies_where_the_map_does():
     assert shown.note == "cropped to the molecule"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.tuples(*[st.integers(12, 34)] * 3),
     st.tuples(*[st.floats(0.6, 2.0)] * 3),

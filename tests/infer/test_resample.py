@@ -56,7 +56,7 @@ def test_the_same_grid_changes_nothing():
     np.testing.assert_array_equal(resample_density(volume, grid, grid), volume)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     shape=st.tuples(*[st.integers(2, 25)] * 3),
     voxel=st.tuples(*[st.floats(0.4, 4.0)] * 3),

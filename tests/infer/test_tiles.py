@@ -45,7 +45,7 @@ def plan_of(shape, region, contract, most, one_shape=False):
     return plan_tiles(contract, region, shape, most, one_shape)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(regions(), contracts(), st.sampled_from([16**3, 40**3, 10**6]), st.booleans())
 def test_every_occupied_voxel_is_answered_with_its_surroundings(shaped, contract, most, one_shape):
     shape, region = shaped
@@ -81,7 +81,7 @@ def test_every_occupied_voxel_is_answered_with_its_surroundings(shaped, contract
     assert [tile.voxels for tile in plan.tiles] == sorted((t.voxels for t in plan.tiles), reverse=True)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(regions(), contracts(), st.sampled_from([16**3, 40**3, 10**6]), st.integers(0, 99), st.booleans())
 def test_answers_land_where_their_density_came_from(shaped, contract, most, seed, one_shape):
     shape, region = shaped
@@ -106,7 +106,7 @@ def test_answers_land_where_their_density_came_from(shaped, contract, most, seed
         assert (channel[~inside] == 0).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(regions(), contracts())
 def test_tiles_are_no_larger_than_allowed_where_that_is_possible(shaped, contract):
     shape, region = shaped
@@ -125,7 +125,7 @@ def test_the_cost_grows_with_the_molecule_and_not_with_the_box():
     assert max(costs) < 1.4 * min(costs)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(regions(), contracts())
 def test_tiles_of_one_shape_are_cubes_as_large_as_allowed(shaped, contract):
     shape, region = shaped

@@ -118,7 +118,7 @@ def test_the_command_annotates_the_rest_and_names_what_it_cannot(folder, tmp_pat
     assert "Traceback" not in done.stderr
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     edge=st.floats(0.5, 0.99) | st.floats(1.21, 2.5),
     shape=st.tuples(*[st.integers(4, 12)] * 3),

@@ -69,7 +69,7 @@ def test_the_left_out_map_has_no_part_in_its_correction():
     assert last.surprise_after > last.surprise_before
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.3, 3), st.lists(st.floats(-2, 2), min_size=4, max_size=4), st.booleans())
 def test_a_folded_correction_is_the_correction(tmp_path_factory, temperature, odds, half):
     folder = tmp_path_factory.mktemp("fold")

@@ -41,7 +41,7 @@ def ball(centre, radius, height, background=0.0):
     return np.where(distance <= radius, height, background), distance
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     voxel_size=st.tuples(*[st.floats(0.6, 1.9)] * 3),
     radius=st.floats(1.0, 5.5),

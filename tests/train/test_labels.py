@@ -30,7 +30,7 @@ def brute_force(crop, position, voxel_size, edge):
     return np.stack([np.where(crop == k, distance2, np.inf) for k in range(len(voxel_size))])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.lists(st.floats(1.0, 1.3), min_size=1, max_size=3))
 def test_nearest_atom_is_the_nearest(seed, n, sizes):
     rng = np.random.default_rng(seed)
