@@ -100,6 +100,7 @@ def browser():
 
 def test_a_browser_shows_and_filters_the_entries(browser, page):
     tab = browser.new_page(viewport={"width": 1280, "height": 900})
+    tab.set_default_timeout(120_000)  # ms; the machine may be busy with other tests
     faults = []
     tab.on("pageerror", lambda fault: faults.append(str(fault)))
     tab.on("request", lambda request: request.url.startswith("http") and faults.append(request.url))

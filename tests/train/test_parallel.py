@@ -1,7 +1,6 @@
 """Several processes under torchrun do what one does."""
 
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -71,14 +70,14 @@ def test_two_processes_do_what_one_does(training_file, tmp_path):
     train(GENTLE, training_file, tmp_path / "one", "cpu", schedule=SCHEDULE)
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # what torchrun sets
+    # as torchrun: it keeps the store, whose port nobody else can take, and sets these
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     meeting = {
         "WORLD_SIZE": "2",
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
+        "MASTER_PORT": str(store.port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "TORCHELASTIC_RESTART_COUNT": "0",
         "OMP_NUM_THREADS": "1",
     }
     command = [sys.executable, str(script), str(training_file), str(tmp_path / "two"), *sys.path]
