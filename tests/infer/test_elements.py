@@ -47,7 +47,7 @@ def test_a_helix_lies_where_it_was_put(seed, shift, residues):
     axis = np.array([[0, 0, -half], [0, 0, half]]) @ rotation.T + shift
     line = both_ways(helix.points, axis)
     assert to_line(helix.points[1:-1], evenly(axis, 1.0)).mean() < 0.5
-    np.testing.assert_allclose(line[[0, -1]], axis, atol=2.2)
+    assert np.linalg.norm(line[[0, -1]] - axis, axis=1).max() < 2.7  # half a turn
     assert abs(helix.residues - residues) <= 2
     assert helix.turns == pytest.approx(helix.length / 5.4)
     assert helix.bend < 15
