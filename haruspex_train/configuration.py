@@ -11,6 +11,7 @@ from haruspex_train.networks import NETWORKS
 from haruspex_train.settings import SimulationSettings
 
 LOSSES = ("cross_entropy", "focal_and_dice")
+OPTIMISERS = ("adam", "muon")
 SCHEDULES = ("constant", "cosine")
 
 
@@ -38,8 +39,12 @@ class Configuration:
         Weights in the loss: other, helix, strand, nucleotide, coil.
     core, border, true_negative : float
         Factors in the loss, see `losses.cross_entropy`.
-    learning_rate, beta1, beta2, epsilon, weight_decay : float
-        Of Adam (decoupled weight decay).
+    optimiser : str
+        ``adam``, or ``muon`` for the kernels and Adam for the rest (`optimiser`).
+    learning_rate, weight_decay : float
+        Of either; the weight decay is decoupled.
+    beta1, beta2, epsilon : float
+        Of Adam.
     schedule : str
         ``constant``, or ``cosine`` to zero.
     warm_up : int
@@ -69,6 +74,7 @@ class Configuration:
     core: float = 1.0
     border: float | None = None
     true_negative: float = 1.0
+    optimiser: str = "adam"
     learning_rate: float = 0.001
     beta1: float = 0.9
     beta2: float = 0.999
@@ -154,6 +160,9 @@ def _refuse_impossible(c: Configuration, where: str) -> None:
     faults = {
         f"network is {c.network!r}, and the networks are {', '.join(NETWORKS)}": c.network not in NETWORKS,
         f"loss is {c.loss!r}, and the losses are {', '.join(LOSSES)}": c.loss not in LOSSES,
+        f"optimiser is {c.optimiser!r}, and the optimisers are {', '.join(OPTIMISERS)}": (
+            c.optimiser not in OPTIMISERS
+        ),
         f"schedule is {c.schedule!r}, and the schedules are {', '.join(SCHEDULES)}": (
             c.schedule not in SCHEDULES
         ),

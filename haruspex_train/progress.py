@@ -13,6 +13,7 @@ from haruspex_infer.errors import CannotWriteError, HaruspexError
 from haruspex_infer.files import written_whole
 from haruspex_train.configuration import Configuration
 from haruspex_train.library import TrainingAtoms
+from haruspex_train.optimiser import Optimiser
 
 
 class MovingAverage:
@@ -67,7 +68,7 @@ class Progress:
         library: TrainingAtoms,
         network: nn.Module,
         average: MovingAverage,
-        optimiser: torch.optim.Optimizer,
+        optimiser: Optimiser,
     ) -> None:
         self.checkpoint_file = folder / "checkpoint.pt"
         self.weights_file = folder / "weights.pt"

@@ -19,6 +19,7 @@ from haruspex_train.configuration import Configuration
 from haruspex_train.library import TrainingAtoms, load_training_atoms
 from haruspex_train.losses import cross_entropy, focal_and_dice
 from haruspex_train.networks import NETWORKS
+from haruspex_train.optimiser import optimiser_of
 from haruspex_train.parallel import ALONE, Processes, device_name, processes
 from haruspex_train.pool import SegmentPool
 from haruspex_train.progress import Log, MovingAverage, Progress, read_weights
@@ -137,7 +138,7 @@ def _train(
     together.share_statistics(network)
     network.channels_last()
     average = MovingAverage(network, configuration.ema)
-    optimiser = _optimiser(configuration, network, where)
+    optimiser = optimiser_of(configuration, network, fused=where.type == "cuda")
     library = load_training_atoms(atoms, "train")
     measured = _experimental(configuration, segments)
     if measured:
@@ -156,16 +157,14 @@ def _train(
     began, saved = time.perf_counter() - progress.seconds, time.perf_counter()
     while progress.step < configuration.steps:
         rate = learning_rate(configuration, progress.step)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
         density, labels = pool.batch(configuration.batch, configuration.crop)
         loss = loss_of(configuration, compiled, density, labels, weights, together)
-        optimiser.zero_grad(set_to_none=True)
+        optimiser.zero_grad()
         loss.backward()
         together.average_gradients(network)
         if configuration.clip:
             nn.utils.clip_grad_norm_(network.parameters(), configuration.clip)
-        optimiser.step()
+        optimiser.step(rate)
         average.update(network)
         progress.losses.append(loss.detach())
         progress.step += 1
@@ -185,19 +184,6 @@ def _train(
             progress.save(snapshot)
             saved = time.perf_counter()
     return progress.weights_file
-
-
-def _optimiser(
-    configuration: Configuration, network: nn.Module, where: torch.device
-) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(
-        network.parameters(),
-        lr=configuration.learning_rate,
-        betas=(configuration.beta1, configuration.beta2),
-        eps=configuration.epsilon,
-        weight_decay=configuration.weight_decay,
-        fused=where.type == "cuda",
-    )
 
 
 def _pool(

@@ -69,6 +69,7 @@ def test_a_file_with_nested_settings(tmp_path):
         (WHOLE.replace("batch = 2", "batch = 5000"), r"batch \(5000\) exceeds pool \(1536\)"),
         (WHOLE.replace("crop", "weights = [1, 2]\ncrop"), "weights are 2, not 5"),
         (WHOLE.replace("crop", 'loss = "dice"\ncrop'), "loss is 'dice', and the losses are"),
+        (WHOLE.replace("crop", 'optimiser = "sgd"\ncrop'), "optimiser is 'sgd', and the optimisers are"),
         (WHOLE.replace("crop", 'schedule = "step"\ncrop'), "schedule is 'step', and the schedules are"),
     ],
 )

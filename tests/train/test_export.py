@@ -20,6 +20,7 @@ from haruspex_train.configuration import Configuration
 from haruspex_train.export import BOUND, export, load_network, simulated_crops
 from haruspex_train.library import load_training_atoms
 from haruspex_train.networks import NETWORKS
+from haruspex_train.optimiser import optimiser_of
 from haruspex_train.progress import MovingAverage, Progress
 
 OPTIONS = {"mostosi2020": {}, "residual": {"channels": (6, 8, 10, 12), "blocks": (1, 1, 1, 1)}}
@@ -38,7 +39,7 @@ def save_weights(folder, name, atoms, options=None):
     with torch.no_grad():
         for _ in range(3):
             network(0.3 + 0.7 * torch.randn(2, 1, 40, 40, 40))
-    optimiser = torch.optim.AdamW(network.parameters())
+    optimiser = optimiser_of(configuration, network, fused=False)
     progress = Progress(folder, configuration, atoms, network, MovingAverage(network, 0.0), optimiser)
     progress.step = 7
     progress.save()

@@ -124,7 +124,7 @@ def test_a_run_goes_on_where_it_stopped(training_file, tmp_path, monkeypatch):
     assert seconds == sorted(seconds)
     done = torch.load(tmp_path / "checkpoint.pt")
     assert done["step"] == 12
-    moments = next(iter(done["optimiser"]["state"].values()))
+    moments = next(iter(done["optimiser"]["0"]["state"].values()))
     assert moments["step"] == 12
 
 
