@@ -18,6 +18,7 @@ from operating_point import COMMON_RECALL, FINE, medians, resolved_residues
 from haruspex_infer.annotator import Annotator
 from haruspex_train.configuration import Configuration, changed, load_configuration
 from haruspex_train.export import export
+from haruspex_train.settings import SimulationSettings
 from haruspex_train.tables import read_table, write_table
 from haruspex_train.train import Schedule, train
 
@@ -32,17 +33,21 @@ BLURRED = {
 
 UNMASKED = {"p_zone": 0.0, "p_soft_mask": 0.0, "p_flatten": 0.0, "p_clamp": 0.0}
 
+EVEN = {"channels": (32, 64, 128, 192), "blocks": (1, 2, 2, 2)}
+"""The network of earlier releases, which did most of its work on the voxels of the input."""
+
 COLUMNS = ("step", "factor", "recall", "precision", "helix F1", "strand F1")
 
 
 def variants(steps: int) -> dict[str, Configuration]:
     """Return the runs by what they lack."""
     shipped = load_configuration("residual")
-    simulation = replace(shipped.simulation, p_mirrored=0.0)  # the third stage's alone
-    whole = changed(shipped, steps=steps, learning_rate=0.001, ema=0.998, seed=0, simulation=simulation)
+    whole = changed(shipped, steps=steps, ema=0.998, seed=11, simulation=SimulationSettings())
     blurred, unmasked = (replace(whole.simulation, **ranges) for ranges in (BLURRED, UNMASKED))
     return {
         "nothing": whole,
+        "Muon": replace(whole, optimiser="adam", learning_rate=0.001, weight_decay=0.0001),
+        "work at twice the voxel size": replace(whole, network_options=EVEN),
         "maps as sharp as real ones": replace(whole, simulation=blurred),
         "masks and flattened solvent": replace(whole, simulation=unmasked),
         "weight at the backbone and its ends": replace(whole, core=1.0, border=None),

@@ -85,6 +85,9 @@ class Mostosi2020(AnnotationNetwork):
 class ResidualUNet(AnnotationNetwork):
     """A residual U-Net with padded convolutions: every level halves the grid, all voxels come out.
 
+    Most of the work is done at twice the voxel size of the input, where a 3×3×3 convolution costs an eighth
+    and sees twice as far; the finest level only takes the density in and draws the classes' edges.
+
     Parameters
     ----------
     channels : tuple of int
@@ -94,7 +97,7 @@ class ResidualUNet(AnnotationNetwork):
     """
 
     def __init__(
-        self, channels: tuple[int, ...] = (32, 64, 128, 192), blocks: tuple[int, ...] = (1, 2, 2, 2)
+        self, channels: tuple[int, ...] = (16, 80, 128, 160), blocks: tuple[int, ...] = (0, 4, 2, 2)
     ) -> None:
         super().__init__()
         self.geometry = Geometry(
