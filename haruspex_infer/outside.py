@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haruspex_infer.annotatedmap import MOLECULE, Box
-from haruspex_infer.classes import HELIX, STRAND
+from haruspex_infer.classes import HELIX
 from haruspex_infer.grid import Grid
 from haruspex_infer.idealhelix import fit, helix_axes, preference
 from haruspex_infer.mapfile import Map
@@ -39,10 +39,10 @@ DETAIL = 0.1
 CERTAIN = 3.5
 """Standard errors by which helices must fit better in the other hand."""
 
-SURE, UNSURE = 0.9, 0.1
-"""Probability from which a voxel is surely helix or strand, and the share of them that is not questioned."""
+SURE, UNSURE = 0.9, 0.05
+"""Probability from which a voxel is surely of a class, and the share of them that is not questioned."""
 
-SURER, FEWEST = 1.6, 0.01
+SURER, FEWEST = 3.0, 0.01
 """How many times as much of the mirror image must be sure, and what share of it."""
 
 
@@ -65,8 +65,8 @@ class Outside:
     scale_gain : float
         Likeness to proteins at that size, less that at the true one.
     sure, sure_mirrored : float
-        Share of the molecular density that is surely helix or strand, in the map and in its mirror image; the
-        latter is not a number where nobody asked.
+        Share of the molecular density that is surely helix, strand or nucleotide, in the map and in its
+        mirror image; the latter is not a number where nobody asked.
     """
 
     above_below: float
@@ -96,7 +96,7 @@ class Outside:
             )
         elif self.sure_mirrored > max(FEWEST, SURER * self.sure):
             notes.append(
-                f"of the mirror image {self.sure_mirrored:.1%} is surely helix or strand, "
+                f"of the mirror image {self.sure_mirrored:.1%} is surely helix, strand or nucleotide, "
                 f"of the map {self.sure:.1%}: the map may have the wrong hand"
             )
         if self.scale_gain > GAIN and abs(math.log(self.scale)) > TOLERANCE:
@@ -137,9 +137,9 @@ def look(map_: Map, source: "FieldOnGrid", offset: float, scale: float) -> Outsi
 
 
 def sure_share(probabilities: NDArray[np.float32], density: NDArray[np.float32]) -> float:
-    """Return the share of the molecular density, normalised, that is surely helix or strand."""
+    """Return the share of the molecular density, normalised, that is surely helix, strand or nucleotide."""
     molecule = density >= MOLECULE
-    best = np.maximum(probabilities[HELIX.number], probabilities[STRAND.number])[molecule]
+    best = probabilities[1:, molecule].max(axis=0)  # all but *other*
     return float((best >= SURE).mean()) if best.size else 0.0
 
 

@@ -14,7 +14,7 @@ from haruspex_infer.annotator import Annotator
 from haruspex_infer.grid import Grid
 from haruspex_infer.idealhelix import fit, helix_axes, preference
 from haruspex_infer.mapfile import Map
-from haruspex_infer.outside import Outside, above_below, judge
+from haruspex_infer.outside import Outside, above_below, judge, sure_share
 from haruspex_infer.spectrum import PLACES, PROFILE, at, detail, feature_size, radial
 
 SHAPE, EDGE = (72, 72, 72), 1.1
@@ -193,3 +193,14 @@ def test_the_part_that_is_mirrored_is_of_the_molecule(handed):
     part = mirrorimage._part(plan, annotator.contract, 80)
     assert all(edge % annotator.contract.multiple == 0 and edge <= 80 for edge in part.shape)
     assert (part > 0.5).sum() == (density > 0.5).sum()
+
+
+def test_of_the_molecule_what_is_surely_of_any_class_counts():
+    density = np.ones((2, 2, 2), np.float32)
+    density[1] = 0.0  # solvent
+    probabilities = np.zeros((4, 2, 2, 2), np.float32)
+    probabilities[0] = 1.0
+    for voxel, number in enumerate((1, 2, 3)):
+        probabilities[:, 0, voxel // 2, voxel % 2] = np.eye(4)[number]
+    assert sure_share(probabilities, density) == 0.75
+    assert sure_share(probabilities, np.zeros_like(density)) == 0.0
