@@ -34,7 +34,7 @@ from haruspex_train.working import working_grid
 AS_TRAINED = replace(
     SimulationSettings(), p_blobs=0.0, p_zone=0.0, p_soft_mask=0.0, p_flatten=0.0, p_clamp=0.0, p_gamma=0.0
 )
-"""What training draws from, less masks and what else people do to maps: those are of the experimental map."""
+"""The first stage's ranges, less masks and what else people do to maps: those are of the experimental map."""
 
 PERFECT = replace(
     AS_TRAINED,
