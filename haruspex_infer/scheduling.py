@@ -43,6 +43,9 @@ ATTEMPTS = 2
 CONNECTION_SECONDS = 30
 """Time that a scheduler has to answer."""
 
+LOST_SECONDS = 60
+"""Time that an answer may take from the worker that has it; some are lost with their worker for good."""
+
 _AWAKE_SECONDS = 0.5
 _LOOK_SECONDS = 2
 DESERTED_SECONDS = 1800
@@ -320,12 +323,14 @@ def _finished(client: "Client", work: _Bounded[T, R], tasks: Mapping[str, T]) ->
 
 def _answer(future: "DaskFuture", address: str) -> tuple[R | None, Exception | None]:
     try:
-        return future.result(), None
+        return future.result(LOST_SECONDS), None
     except Exception as fault:  # the work's own, or of workers that took along what they had finished
         if future.cancelled():
             raise HaruspexError(
                 f"The Dask scheduler at {address} has ended: start another and run again to go on."
             ) from fault
+        if isinstance(fault, TimeoutError) and future.status != "error":
+            return None, BrokenProcessPool(f"no answer within {LOST_SECONDS} s")
         return None, fault
 
 

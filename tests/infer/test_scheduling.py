@@ -248,6 +248,22 @@ def test_an_answer_that_is_lost_with_its_worker_costs_its_entry_alone(monkeypatc
     assert "process was killed" in found["1"].fault
 
 
+def test_an_answer_that_never_comes_is_a_fault_of_its_entry_alone(monkeypatch):
+    usual = scheduling._as_they_finish
+
+    def forgotten(client, futures):
+        for future in usual(client, futures):
+            # as the scheduler tells of an answer that is gone, and then of no other
+            client.futures[future.key].lose()
+            yield future
+
+    monkeypatch.setattr(scheduling, "_as_they_finish", forgotten)
+    monkeypatch.setattr(scheduling, "LOST_SECONDS", 1)
+    with cluster(n_workers=1, processes=False) as there:
+        found = outcomes(double, {"one": 1}, Machines(scheduler=there.scheduler_address))
+    assert "process was killed" in found["one"].fault
+
+
 def test_a_scheduler_without_workers_is_not_waited_for_without_end(monkeypatch):
     monkeypatch.setattr("haruspex_infer.scheduling.DESERTED_SECONDS", 1)
     monkeypatch.setattr("haruspex_infer.scheduling._LOOK_SECONDS", 0.2)
