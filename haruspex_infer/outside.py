@@ -42,7 +42,7 @@ CERTAIN = 3.5
 SURE, UNSURE = 0.9, 0.05
 """Probability from which a voxel is surely of a class, and the share of them that is not questioned."""
 
-SURER, FEWEST = 3.0, 0.01
+SURER, FEWEST = 5.0, 0.02
 """How many times as much of the mirror image must be sure, and what share of it."""
 
 
