@@ -28,6 +28,6 @@ def test_small_tiles_annotate_like_a_single_one(monkeypatch):
     molecule = region & (plan.density >= plan.offset + MOLECULE * plan.scale)
     difference = np.abs(whole - cut).max(axis=0)
     # tiles far smaller than those of real runs, so the bounds are wider than those in docs/speed.md
-    assert difference[region].mean() < 0.005
+    assert difference[region].mean() < 0.01
     assert (whole.argmax(axis=0) != cut.argmax(axis=0))[molecule].mean() < 0.01
     assert difference.max() > 0
