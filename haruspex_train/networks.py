@@ -101,7 +101,7 @@ class ResidualUNet(AnnotationNetwork):
     ) -> None:
         super().__init__()
         self.geometry = Geometry(
-            margin=0, multiple=2 ** (len(channels) - 1), tile=96, overlap=32, held=round(4.1 * channels[0])
+            margin=0, multiple=2 ** (len(channels) - 1), tile=96, overlap=32, held=round(4.5 * channels[0])
         )
         self.stem = nn.Conv3d(1, channels[0], 3, padding=1, bias=False)
         self.encoders = nn.ModuleList(
