@@ -34,7 +34,7 @@ BLURRED = {
 UNMASKED = {"p_zone": 0.0, "p_soft_mask": 0.0, "p_flatten": 0.0, "p_clamp": 0.0}
 
 EVEN = {"channels": (32, 64, 128, 192), "blocks": (1, 2, 2, 2)}
-"""The network of earlier releases, which did most of its work on the voxels of the input."""
+"""The network of the release before, which did nearly half of its work on the voxels of the input."""
 
 COLUMNS = ("step", "factor", "recall", "precision", "helix F1", "strand F1")
 
@@ -42,7 +42,7 @@ COLUMNS = ("step", "factor", "recall", "precision", "helix F1", "strand F1")
 def variants(steps: int) -> dict[str, Configuration]:
     """Return the runs by what they lack."""
     shipped = load_configuration("residual")
-    whole = changed(shipped, steps=steps, ema=0.998, seed=11, simulation=SimulationSettings())
+    whole = changed(shipped, steps=steps, ema=0.998, seed=11, simulation=SimulationSettings(p_mirrored=0.1))
     blurred, unmasked = (replace(whole.simulation, **ranges) for ranges in (BLURRED, UNMASKED))
     return {
         "nothing": whole,

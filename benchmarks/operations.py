@@ -19,8 +19,9 @@ from haruspex_train.progress import read_weights
 def count(weights: Path) -> list[str]:
     """Return the row of one network."""
     made = read_weights(weights, torch.device("cpu"))["configuration"]
-    network = NETWORKS[made["network"]](**made["network_options"]).eval()
-    tile = torch.zeros((1, 1) + (network.geometry.tile,) * 3)
+    with torch.device("meta"):  # shapes are enough
+        network = NETWORKS[made["network"]](**made["network_options"]).eval()
+        tile = torch.zeros((1, 1) + (network.geometry.tile,) * 3)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         answer = network(tile)
     each = counter.get_total_flops() / answer[0, 0].numel()

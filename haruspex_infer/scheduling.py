@@ -324,13 +324,13 @@ def _finished(client: "Client", work: _Bounded[T, R], tasks: Mapping[str, T]) ->
 def _answer(future: "DaskFuture", address: str) -> tuple[R | None, Exception | None]:
     try:
         return future.result(LOST_SECONDS), None
-    except Exception as fault:  # the work's own, or of workers that took along what they had finished
+    except Exception as fault:  # the work's own, or an answer that was lost with its worker
         if future.cancelled():
             raise HaruspexError(
                 f"The Dask scheduler at {address} has ended: start another and run again to go on."
             ) from fault
         if isinstance(fault, TimeoutError) and future.status != "error":
-            return None, BrokenProcessPool(f"no answer within {LOST_SECONDS} s")
+            return None, BrokenProcessPool()  # its worker is gone for good, as one that was killed
         return None, fault
 
 

@@ -22,6 +22,11 @@ def optimiser_of(configuration: Configuration, network: nn.Module, fused: bool) 
         With channels last in its kernels (`AnnotationNetwork.channels_last`).
     fused : bool
         Whether one GPU kernel steps all of Adam's weights.
+
+    Raises
+    ------
+    ValueError
+        If channels do not lie last in the kernels that Muon is to step.
     """
     c = configuration
     parameters = list(network.parameters())
@@ -39,7 +44,7 @@ def optimiser_of(configuration: Configuration, network: nn.Module, fused: bool) 
 
 
 def _kernels(network: nn.Module) -> list[nn.Parameter]:
-    """Return the kernels between hidden layers: all but the first and the last."""
+    """Return the kernels between hidden layers: all but the first and the last that a network defines."""
     convolutions = [m for m in network.modules() if isinstance(m, (nn.Conv3d, nn.ConvTranspose3d))]
     return [dict(m.named_parameters())["weight"] for m in convolutions[1:-1]]
 
@@ -69,6 +74,8 @@ class Optimiser:
         self._parameters, self._kernels = parameters, kernels
         # matrices that share the kernels' memory: a step of one is a step of the other
         self._matrices = [nn.Parameter(_matrix(kernel.data)) for kernel in kernels]
+        if any(m.data_ptr() != k.data_ptr() for m, k in zip(self._matrices, kernels, strict=True)):
+            raise ValueError("Channels do not lie last in the kernels: call the network's channels_last().")
         self._parts: list[torch.optim.Optimizer] = [adam]
         if kernels:
             muon = torch.optim.Muon(

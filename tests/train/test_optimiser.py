@@ -36,6 +36,11 @@ def moved(before, after):
     return {name: not torch.equal(before[name], after[name]) for name in before}
 
 
+def test_kernels_that_would_be_copied_are_refused():
+    with pytest.raises(ValueError, match="channels_last"):
+        optimiser_of(replace(TINY, optimiser="muon"), ResidualUNet((4, 8), (1, 1)), fused=False)
+
+
 @pytest.mark.parametrize("name", ["adam", "muon"])
 def test_every_weight_moves_and_the_loss_falls(name):
     made = network()
