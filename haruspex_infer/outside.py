@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haruspex_infer.annotatedmap import MOLECULE, Box
-from haruspex_infer.classes import HELIX
+from haruspex_infer.classes import CLASSES, HELIX, OTHER
 from haruspex_infer.grid import Grid
 from haruspex_infer.idealhelix import fit, helix_axes, preference
 from haruspex_infer.mapfile import Map
@@ -139,7 +139,7 @@ def look(map_: Map, source: "FieldOnGrid", offset: float, scale: float) -> Outsi
 def sure_share(probabilities: NDArray[np.float32], density: NDArray[np.float32]) -> float:
     """Return the share of the molecular density, normalised, that is surely helix, strand or nucleotide."""
     molecule = density >= MOLECULE
-    best = probabilities[1:, molecule].max(axis=0)  # all but *other*
+    best = np.maximum.reduce([probabilities[c.number][molecule] for c in CLASSES if c is not OTHER])
     return float((best >= SURE).mean()) if best.size else 0.0
 
 

@@ -29,9 +29,9 @@ def optimiser_of(configuration: Configuration, network: nn.Module, fused: bool) 
         If channels do not lie last in the kernels that Muon is to step.
     """
     c = configuration
-    parameters = list(network.parameters())
     kernels = _kernels(network) if c.optimiser == "muon" else []
-    rest = [p for p in parameters if not any(p is kernel for kernel in kernels)]
+    by_muon = set(map(id, kernels))
+    rest = [p for p in network.parameters() if id(p) not in by_muon]
     adam = torch.optim.AdamW(
         rest,
         lr=c.learning_rate,
@@ -40,13 +40,13 @@ def optimiser_of(configuration: Configuration, network: nn.Module, fused: bool) 
         weight_decay=c.weight_decay,
         fused=fused,
     )
-    return Optimiser(parameters, adam, kernels, c)
+    return Optimiser(adam, kernels, c)
 
 
 def _kernels(network: nn.Module) -> list[nn.Parameter]:
     """Return the kernels between hidden layers: all but the first and the last that a network defines."""
     convolutions = [m for m in network.modules() if isinstance(m, (nn.Conv3d, nn.ConvTranspose3d))]
-    return [dict(m.named_parameters())["weight"] for m in convolutions[1:-1]]
+    return [m.get_parameter("weight") for m in convolutions[1:-1]]
 
 
 class Optimiser:
@@ -54,8 +54,6 @@ class Optimiser:
 
     Parameters
     ----------
-    parameters : list of Parameter
-        All of the network's.
     adam : torch.optim.Optimizer
         Steps those that are not kernels.
     kernels : list of Parameter
@@ -66,12 +64,11 @@ class Optimiser:
 
     def __init__(
         self,
-        parameters: list[nn.Parameter],
         adam: torch.optim.Optimizer,
         kernels: list[nn.Parameter],
         configuration: Configuration,
     ) -> None:
-        self._parameters, self._kernels = parameters, kernels
+        self._kernels = kernels
         # matrices that share the kernels' memory: a step of one is a step of the other
         self._matrices = [nn.Parameter(_matrix(kernel.data)) for kernel in kernels]
         if any(m.data_ptr() != k.data_ptr() for m, k in zip(self._matrices, kernels, strict=True)):
@@ -94,11 +91,6 @@ class Optimiser:
             for group in part.param_groups:
                 group["lr"] = rate
             part.step()
-
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
-        for parameter in self._parameters:
-            parameter.grad = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint must keep."""

@@ -159,7 +159,7 @@ def _train(
         rate = learning_rate(configuration, progress.step)
         density, labels = pool.batch(configuration.batch, configuration.crop)
         loss = loss_of(configuration, compiled, density, labels, weights, together)
-        optimiser.zero_grad()
+        network.zero_grad()
         loss.backward()
         together.average_gradients(network)
         if configuration.clip:

@@ -26,7 +26,7 @@ def step(made, optimiser, seed=1):
     density = torch.randn(2, 1, 8, 8, 8).contiguous(memory_format=torch.channels_last_3d)
     truth = torch.randint(len(CLASSES), (2, 8, 8, 8))
     loss = nn.functional.cross_entropy(made(density), truth)
-    optimiser.zero_grad()
+    made.zero_grad()
     loss.backward()
     optimiser.step(RATE)
     return loss.item()
