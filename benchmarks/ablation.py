@@ -13,9 +13,10 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 from commandline import parser_of
-from operating_point import COMMON_RECALL, FINE, medians, resolved_residues
+from operating_point import COMMON_RECALL, at_common_recall, medians, resolved_residues
 
 from haruspex_infer.annotator import Annotator
+from haruspex_train.annotations import Annotations
 from haruspex_train.configuration import Configuration, changed, load_configuration
 from haruspex_train.export import export
 from haruspex_train.settings import SimulationSettings
@@ -63,9 +64,9 @@ def measure(run: Path, pairs: Path, device: str) -> list[dict[str, float]]:
     for step in sorted(snapshots.keys() - {int(row["step"]) for row in rows}):
         network = run / f"{step}.onnx"
         export(snapshots[step], network)
-        maps = resolved_residues(Annotator(network, device), pairs, "val")
-        factor = min(FINE, key=lambda f: abs(medians(maps, f)[0] - COMMON_RECALL))
-        rows.append(dict(zip(COLUMNS, (step, factor, *medians(maps, factor)), strict=True)))
+        maps = resolved_residues(Annotations(Annotator(network, device)), pairs, "val")
+        factor, shifted = at_common_recall(maps)
+        rows.append(dict(zip(COLUMNS, (step, factor, *medians(shifted)), strict=True)))
         write_table(table, COLUMNS, ({column: str(row[column]) for column in COLUMNS} for row in rows))
     return rows
 

@@ -4,7 +4,8 @@
     python benchmarks/accuracy.py ../shared/data/maps build/accuracy --network new.onnx --split test
 
 Without ``--network`` all networks that ship are measured. The folder receives a table for each network (TSV,
-Markdown, JSON); the comparison of medians is printed.
+Markdown, JSON); the comparison of medians is printed, and by how much the last network exceeds each other,
+with an interval of 95 % (`haruspex_train.uncertainty`).
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ from commandline import add_pairs, parser_of
 
 from haruspex_infer.network import shipped_networks
 from haruspex_train.evaluate import evaluate_pairs
-from haruspex_train.figures import shown
+from haruspex_train.figures import headed, shown
 from haruspex_train.scoreboard import PairScore, Scoreboard
 
 COMPARED = ("recall", "precision", "helix_f1", "strand_f1", "macro_f1", "voxel_macro_f1", "calibration_error")
@@ -21,7 +22,7 @@ COMPARED = ("recall", "precision", "helix_f1", "strand_f1", "macro_f1", "voxel_m
 
 def comparison(boards: list[Scoreboard]) -> str:
     """Medians and 10th percentiles of several networks, a Markdown table."""
-    heads = [name.replace("_f1", " F1").replace("_", " ") for name in COMPARED]
+    heads = [headed(name) for name in COMPARED]
     lines = [f"| network | maps | {' | '.join(heads)} |", "|---|---|" + "---|" * len(heads)]
     for board in boards:
         for group, columns in board.summary().items():
@@ -56,6 +57,9 @@ def main() -> None:
         )
     print("\nMedian (10th percentile) over maps; residues with a mean backbone density of at least 1 σ\n")
     print(comparison(boards))
+    *others, last = boards
+    for other in others:
+        print(f"\n{last.against(other)}", end="")
 
 
 if __name__ == "__main__":

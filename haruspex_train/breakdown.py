@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from itertools import pairwise
 
-from haruspex_infer.classes import CLASS_NAMES, HELIX, NUCLEOTIDE, STRAND
-from haruspex_train.figures import Figures, pooled, shown, spread
+from haruspex_infer.classes import CLASS_NAMES
+from haruspex_train.figures import HEADLINE, Figures, headed, pooled, shown, spread
 from haruspex_train.judged import together
 from haruspex_train.scoreboard import PairScore, Scoreboard
 
@@ -15,8 +15,7 @@ RESOLUTION_BINS = (0.0, 2.5, 3.0, 3.5, 4.0, math.inf)
 DENSITY_BINS = (-math.inf, 1.0, 2.0, 3.0, 4.0, 6.0, 9.0, math.inf)
 """σ levels of a residue's backbone; the lower end belongs to the bin."""
 
-_CLASSES = (HELIX, STRAND, NUCLEOTIDE)
-_HEADS = ["recall", "precision", *(f"{c.name} F1" for c in _CLASSES), "macro F1", "calibration error"]
+_HEADS = [*map(headed, HEADLINE), "calibration error"]
 
 
 def by_resolution(scores: Sequence[PairScore]) -> list[tuple[str, list[PairScore]]]:
@@ -93,8 +92,7 @@ def _section(title: str, first: str, second: str, rows: list[tuple[str, str, lis
 
 
 def _values(figures: Figures) -> list[float]:
-    f1 = [figures.class_f1[c.number] for c in _CLASSES]
-    return [figures.recall, figures.precision, *f1, figures.macro_f1, figures.calibration_error]
+    return [*(of(figures) for of in HEADLINE.values()), figures.calibration_error]
 
 
 def _medians(scores: list[PairScore]) -> list[float]:

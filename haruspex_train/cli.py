@@ -127,8 +127,14 @@ def evaluate(
     device: Annotated[
         str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where the network runs.")
     ] = "auto",
+    against: Annotated[
+        str | None, typer.Option(metavar="NETWORK", help="Another network: how much better is the first?")
+    ] = None,
 ) -> None:
-    """Compare a network's annotation of experimental maps with their models; prints a Markdown table."""
-    from haruspex_train.evaluate import evaluate_pairs
+    """Compare a network's annotation of experimental maps with their models; prints Markdown tables."""
+    from haruspex_train.evaluate import evaluate_against, evaluate_pairs
 
-    typer.echo(evaluate_pairs(network, folder, split, out, device).markdown(), nl=False)
+    if against is None:
+        typer.echo(evaluate_pairs(network, folder, split, out, device).markdown(), nl=False)
+    else:
+        typer.echo(evaluate_against(network, against, folder, split, out, device), nl=False)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from haruspex_infer.annotator import Annotator
 from haruspex_infer.classes import NUCLEOTIDE
+from haruspex_infer.errors import HaruspexError
 from haruspex_infer.files import prepare_folder, write_text
 from haruspex_infer.grid import Grid
 from haruspex_infer.sampling import mean_and_sigma
@@ -82,6 +83,46 @@ def evaluate_pairs(
     if out is not None:
         write_results(board, Path(out))
     return board
+
+
+def evaluate_against(
+    network: str | Path,
+    other: str | Path,
+    folder: str | Path,
+    split: str = "val",
+    out: str | Path | None = None,
+    device: str = "auto",
+) -> str:
+    """Evaluate two networks on the same maps.
+
+    Parameters
+    ----------
+    network, other : str or path
+        Names of networks that ship, or ONNX files.
+    folder, split, out, device
+        As in `evaluate_pairs`; ``NETWORK_against_OTHER_SPLIT.md`` holds the table of differences.
+
+    Returns
+    -------
+    str
+        The tables of both, and of how much more the first has of every figure, with intervals; Markdown.
+
+    Raises
+    ------
+    HaruspexError
+        As `evaluate_pairs`, and if results are to be written and both networks have one name.
+    """
+    names = [Annotator(one, "cpu").contract.name for one in (network, other)]
+    if out is not None and names[0] == names[1]:
+        raise HaruspexError(
+            f"Both networks are called {names[0]}, so the results of one would replace those of the other: "
+            "export or calibrate one under another name, or leave out --out."
+        )
+    ours, theirs = (evaluate_pairs(one, folder, split, out, device) for one in (network, other))
+    differences = ours.against(theirs)
+    if out is not None:
+        write_text(Path(out) / f"{ours.network}_against_{theirs.network}_{split}.md", differences)
+    return "\n".join([ours.markdown(), theirs.markdown(), differences])
 
 
 def score(

@@ -1,12 +1,13 @@
 """Figures of merit: how well predicted classes agree with the truth."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from haruspex_infer.classes import CLASS_NAMES, OTHER
+from haruspex_infer.classes import CLASS_NAMES, HELIX, NUCLEOTIDE, OTHER, STRAND
 from haruspex_train.truth import IGNORE
 
 CALIBRATION_BINS = 15
@@ -84,6 +85,61 @@ class Figures:
         }
 
 
+HEADLINE: dict[str, Callable[["Figures | Rates"], Any]] = {
+    "recall": lambda f: f.recall,
+    "precision": lambda f: f.precision,
+    "helix_f1": lambda f: f.class_f1[HELIX.number],
+    "strand_f1": lambda f: f.class_f1[STRAND.number],
+    "nucleotide_f1": lambda f: f.class_f1[NUCLEOTIDE.number],
+    "macro_f1": lambda f: f.macro_f1,
+}
+"""The figures that sum up a network: published recall and precision, strict F1."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What `Figures` says of counts alone, for many tables of counts at once.
+
+    Attributes
+    ----------
+    recall, precision, macro_f1 : ndarray, shape (...)
+    class_recall, class_precision, class_f1 : ndarray, shape (4, ...)
+    """
+
+    recall: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    class_recall: NDArray[np.float64]
+    class_precision: NDArray[np.float64]
+    class_f1: NDArray[np.float64]
+    macro_f1: NDArray[np.float64]
+
+
+def rates(confusion: NDArray[np.integer]) -> Rates:
+    """Recall, precision and F1 of counts.
+
+    Parameters
+    ----------
+    confusion : ndarray of int, shape (..., 4, 4)
+        Cases by true class (row) and predicted class (column).
+    """
+    table = np.moveaxis(confusion, (-2, -1), (0, 1))
+    right = np.stack([table[k, k] for k in range(len(table))])
+    true, predicted = table.sum(axis=1), table.sum(axis=0)
+    structured = np.arange(len(table)) != OTHER.number
+    true_positive = right[structured].sum(axis=0)
+    false_negative = table[structured, OTHER.number].sum(axis=0)
+    in_truth = true > 0
+    class_f1 = np.where(in_truth, _ratio(2 * right, predicted + true), np.nan)
+    return Rates(
+        recall=_ratio(true_positive, true_positive + false_negative),
+        precision=_ratio(true_positive, predicted[structured].sum(axis=0)),
+        class_recall=_ratio(right, true),
+        class_precision=np.where(in_truth, _ratio(right, predicted), np.nan),
+        class_f1=class_f1,
+        macro_f1=_ratio(np.nansum(class_f1, axis=0), in_truth.sum(axis=0)),
+    )
+
+
 class Tally:
     """Counts of predictions against the truth, to which residues or voxels are added bit by bit."""
 
@@ -125,27 +181,17 @@ class Tally:
 
     def figures(self) -> Figures:
         """Figures of everything counted so far."""
-        table = self.confusion
-        right = np.diag(table)
-        structured = np.arange(len(table)) != OTHER.number
-        true_positive = right[structured].sum()
-        false_positive = table[:, structured].sum() - true_positive
-        false_negative = table[structured, OTHER.number].sum()
-        in_truth = table.sum(axis=1) > 0
-        class_recall = _ratio(right, table.sum(axis=1))
-        class_precision = np.where(in_truth, _ratio(right, table.sum(axis=0)), np.nan)
-        class_f1 = np.where(in_truth, _ratio(2 * right, table.sum(axis=0) + table.sum(axis=1)), np.nan)
-        cases = table.sum()
+        found = rates(self.confusion)
         error = np.abs(self._reliability[:, 1] - self._reliability[:, 2]).sum()
         return Figures(
-            recall=float(_ratio(true_positive, true_positive + false_negative)),
-            precision=float(_ratio(true_positive, true_positive + false_positive)),
-            class_recall=tuple(class_recall.tolist()),
-            class_precision=tuple(class_precision.tolist()),
-            class_f1=tuple(class_f1.tolist()),
-            macro_f1=float(class_f1[in_truth].mean()) if cases else np.nan,
-            calibration_error=float(_ratio(error, cases)),
-            confusion=table.copy(),
+            recall=float(found.recall),
+            precision=float(found.precision),
+            class_recall=tuple(found.class_recall.tolist()),
+            class_precision=tuple(found.class_precision.tolist()),
+            class_f1=tuple(found.class_f1.tolist()),
+            macro_f1=float(found.macro_f1),
+            calibration_error=float(_ratio(error, self.confusion.sum())),
+            confusion=self.confusion.copy(),
             reliability=self._reliability.copy(),
         )
 
@@ -178,6 +224,11 @@ def spread(values: Iterable[float]) -> Spread:
 def shown(value: float, digits: int = 3, missing: str = "–") -> str:
     """Return a figure as text, and what stands for one that is not a number."""
     return f"{value:.{digits}f}" if np.isfinite(value) else missing
+
+
+def headed(name: str) -> str:
+    """Return a figure's name as it stands in the head of a table."""
+    return name.replace("_f1", " F1").replace("_", " ")
 
 
 def _ratio(part: NDArray | np.number, whole: NDArray | np.number) -> NDArray[np.float64]:

@@ -1,6 +1,7 @@
 """Experimental maps with their atomic models, listed in a table."""
 
 import csv
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +48,8 @@ def read_pairs(folder: str | Path, split: str) -> list[Pair]:
     Raises
     ------
     HaruspexError
-        If the table is missing, lacks a column or has no pair of this split.
+        If the table is missing, lacks a column, lists a map twice or without a resolution, or has no pair of
+        this split.
     """
     table_path = Path(folder) / "INDEX.tsv"
     try:
@@ -71,6 +73,14 @@ def read_pairs(folder: str | Path, split: str) -> list[Pair]:
         ) from fault
     except (KeyError, ValueError, AttributeError) as fault:
         raise HaruspexError(f"{table_path} is not a table of maps and models: {fault}.") from fault
+    names = Counter(pair.name for pair in pairs)
+    if twice := [name for name, count in names.items() if count > 1]:
+        # results are kept by name: one map's residues would replace another's
+        raise HaruspexError(
+            f"{table_path} lists {', '.join(twice)} more than once; give each row an id of its own."
+        )
+    if odd := [pair.name for pair in pairs if not pair.resolution > 0]:
+        raise HaruspexError(f"{table_path} gives {', '.join(odd)} no resolution; write it in Å.")
     chosen = [pair for pair in pairs if pair.split == split]
     if not chosen:
         known = ", ".join(sorted({pair.split for pair in pairs})) or "none"

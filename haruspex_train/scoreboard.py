@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from haruspex_infer.classes import CLASSES, HELIX, NUCLEOTIDE, STRAND
-from haruspex_train.figures import Figures, Spread, shown, spread
+from haruspex_train.figures import HEADLINE, Figures, Spread, headed, shown, spread
 from haruspex_train.judged import JudgedResidues
 from haruspex_train.pairs import Pair
+from haruspex_train.uncertainty import LEVEL, UNKNOWN, Estimate, Sureness, differences, estimates
 
 RESOLUTION_LIMIT = 4.0
 """Å; the resolution that the networks are made for."""
@@ -51,13 +52,13 @@ class PairScore:
 
 Column = Callable[[PairScore], float]
 
+
+def _resolved(figure: Callable[[Figures], float]) -> Column:
+    return lambda s: figure(s.resolved)
+
+
 COLUMNS: dict[str, Column] = {
-    "recall": lambda s: s.resolved.recall,
-    "precision": lambda s: s.resolved.precision,
-    "helix_f1": lambda s: s.resolved.class_f1[HELIX.number],
-    "strand_f1": lambda s: s.resolved.class_f1[STRAND.number],
-    "nucleotide_f1": lambda s: s.resolved.class_f1[NUCLEOTIDE.number],
-    "macro_f1": lambda s: s.resolved.macro_f1,
+    **{name: _resolved(figure) for name, figure in HEADLINE.items()},
     "calibration_error": lambda s: s.resolved.calibration_error,
     "calibration_floor": lambda s: s.resolved.calibration_floor,
     "all_helix_f1": lambda s: s.residues.class_f1[HELIX.number],
@@ -76,17 +77,7 @@ COLUMNS: dict[str, Column] = {
 The calibration of voxels counts those of at least 1 σ; its floor is what chance alone would leave.
 """
 
-_SHOWN = (
-    "recall",
-    "precision",
-    "helix_f1",
-    "strand_f1",
-    "nucleotide_f1",
-    "macro_f1",
-    "voxel_macro_f1",
-    "calibration_error",
-    "voxel_calibration_error",
-)
+_SHOWN = (*HEADLINE, "voxel_macro_f1", "calibration_error", "voxel_calibration_error")
 
 
 @dataclass(frozen=True)
@@ -121,9 +112,13 @@ class Scoreboard:
             for group, scores in self.groups().items()
         }
 
+    def sureness(self) -> dict[str, dict[str, Sureness]]:
+        """Intervals of the figures of `HEADLINE` over each group of maps."""
+        return {group: estimates(_counted(scores)) for group, scores in self.groups().items()}
+
     def markdown(self) -> str:
-        """Table for a model card: one line a map, then medians and 10th percentiles."""
-        heads = [name.replace("_f1", " F1").replace("_", " ") for name in _SHOWN]
+        """Table for a model card: one line a map, then medians, their intervals and 10th percentiles."""
+        heads = [headed(name) for name in _SHOWN]
         lines = [
             "| map | Å | residues | " + " | ".join(heads) + " |",
             "|---|---|---|" + "---|" * len(heads),
@@ -133,13 +128,39 @@ class Scoreboard:
             lines.append(
                 f"| {s.pair.name} | {s.pair.resolution:g} | {s.resolved.cases} | {' | '.join(cells)} |"
             )
-        for group, columns in self.summary().items():
-            n = len(self.groups()[group])
-            medians = [shown(columns[name].median) for name in _SHOWN]
-            tenths = [shown(columns[name].tenth_percentile) for name in _SHOWN]
-            lines.append(f"| **median** ({group}, {n} maps) | | | {' | '.join(medians)} |")
-            lines.append(f"| 10th percentile ({group}) | | | {' | '.join(tenths)} |")
+        summary, sureness = self.summary(), self.sureness()
+        for group, scores in self.groups().items():
+            columns = [summary[group][name] for name in _SHOWN]
+            sure = [sureness[group].get(name, UNKNOWN) for name in _SHOWN]
+            residues = sum(s.resolved.cases for s in scores)
+            rows = {
+                f"**median** ({group}, {len(scores)} maps) | |": [shown(c.median) for c in columns],
+                f"{100 * LEVEL:g} % interval of the median | |": [_range(s.median) for s in sure],
+                f"10th percentile ({group}) | |": [shown(c.tenth_percentile) for c in columns],
+                f"residues together ({group}) | | {residues}": [shown(s.together.value) for s in sure],
+                f"{100 * LEVEL:g} % interval, residues together | |": [_range(s.together) for s in sure],
+            }
+            lines += [f"| {start} | {' | '.join(cells)} |" for start, cells in rows.items()]
         return "\n".join(lines) + "\n"
+
+    def against(self, other: "Scoreboard") -> str:
+        """Table of what this network has more of every figure of `HEADLINE` than another on the same maps.
+
+        Where an interval leaves out 0, the two differ by more than the choice of maps and residues explains.
+
+        Raises
+        ------
+        ValueError
+            If the maps are not the same.
+        """
+        theirs = other.groups()
+        return difference_table(
+            f"{self.network} − {other.network}",
+            {
+                group: differences(_counted(scores), _counted(theirs[group]))
+                for group, scores in self.groups().items()
+            },
+        )
 
     def tsv(self) -> str:
         """Table with every column of `COLUMNS` and the counts of true classes."""
@@ -158,8 +179,11 @@ class Scoreboard:
             "network": {"name": self.network, "version": self.version, "digest": self.digest},
             "split": self.split,
             "summary": {
-                group: {name: _without_nan(asdict(value)) for name, value in columns.items()}
-                for group, columns in self.summary().items()
+                group: {
+                    name: _without_nan(asdict(value)) | (_plain(sure[name]) if name in sure else {})
+                    for name, value in self.summary()[group].items()
+                }
+                for group, sure in self.sureness().items()
             },
             "maps": [
                 {
@@ -180,6 +204,42 @@ class Scoreboard:
                 for s in self.scores
             ],
         }
+
+
+def difference_table(what: str, compared: dict[str, dict[str, Sureness]]) -> str:
+    """Table of differences with their intervals, Markdown: of each comparison the two ways to sum up maps."""
+    lines = [f"| {what} | {' | '.join(map(headed, HEADLINE))} |", "|---" * (len(HEADLINE) + 1) + "|"]
+    for name, sure in compared.items():
+        medians = [_difference(sure[figure].median) for figure in HEADLINE]
+        together = [_difference(sure[figure].together) for figure in HEADLINE]
+        lines.append(f"| {name}, median over maps | {' | '.join(medians)} |")
+        lines.append(f"| {name}, residues together | {' | '.join(together)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _difference(estimate: Estimate) -> str:
+    if not math.isfinite(estimate.low):
+        return "–"
+    return f"{estimate.value:+.3f} ({estimate.low:+.3f} to {estimate.high:+.3f})".replace("-", "−")
+
+
+def _range(estimate: Estimate) -> str:
+    if not math.isfinite(estimate.low):
+        return "–"
+    return f"{estimate.low:.2f}–{estimate.high:.2f}"
+
+
+def _plain(sure: Sureness) -> dict[str, object]:
+    median, together = (_without_nan(asdict(part)) for part in (sure.median, sure.together))
+    return {
+        "median_interval": [median["low"], median["high"]],
+        "together": together["value"],
+        "together_interval": [together["low"], together["high"]],
+    }
+
+
+def _counted(scores: list[PairScore]) -> list[JudgedResidues]:
+    return [s.judged.chosen(s.judged.resolved) for s in scores]
 
 
 def _without_nan(values: dict[str, float]) -> dict[str, float | None]:

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from pairing import HEAD, network
 from peptides import HELIX, backbone, chain, document
+from toys import metadata, pointwise_network
 
 from haruspex_infer.errors import HaruspexError
 from haruspex_infer.grid import Grid
 from haruspex_infer.structure import read_structure
-from haruspex_train.evaluate import evaluate_pairs, score
+from haruspex_train.evaluate import evaluate_against, evaluate_pairs, score
 from haruspex_train.groundtruth import near
 from haruspex_train.pairs import Pair, read_pairs
 from haruspex_train.scoreboard import COLUMNS
@@ -57,6 +58,37 @@ def test_a_second_evaluation_writes_the_same_files(pairs, tmp_path):
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
 
 
+def test_two_networks_are_compared_on_the_same_maps(pairs, tmp_path):
+    rows = (pairs / "INDEX.tsv").read_text(encoding="utf-8").splitlines()
+    (pairs / "INDEX.tsv").write_text("\n".join([*rows, rows[1].replace("EMD-1", "EMD-2")]), encoding="utf-8")
+    good = network(tmp_path / "n.onnx")
+    # it calls the molecule strand where the other finds helix
+    wrong = pointwise_network(
+        tmp_path / "w.onnx", metadata(name="wrong"), weight=[-10, 0, 10, 0], bias=[5, -9, -5, -9]
+    )
+    printed = evaluate_against(good, wrong, pairs, "val", tmp_path / "out", "cpu")
+    kept = (tmp_path / "out" / "threshold_against_wrong_val.md").read_text(encoding="utf-8")
+    assert printed.endswith(f"\n\n{kept}")
+    head, _, median, together, *_ = kept.splitlines()
+    assert head.startswith("| threshold − wrong | recall | precision | helix F1 |")
+    # the wrong one has no helix right, in whatever maps and stretches are drawn
+    best = json.loads((tmp_path / "out" / "threshold_val.json").read_text(encoding="utf-8"))
+    f1 = best["summary"]["protein, all"]["helix_f1"]
+    assert f1["median_interval"][0] <= f1["median"] <= f1["median_interval"][1]
+    assert f1["together"] == pytest.approx(f1["median"])
+    assert f"| +{f1['median']:.3f} (" in median
+    assert f"| +{f1['together']:.3f} (" in together
+    assert (tmp_path / "out" / "wrong_val.json").is_file()
+
+
+def test_results_of_one_network_do_not_replace_those_of_another(pairs, tmp_path):
+    one, other = network(tmp_path / "n.onnx"), network(tmp_path / "m.onnx")
+    with pytest.raises(HaruspexError, match="Both networks are called threshold"):
+        evaluate_against(one, other, pairs, "val", tmp_path / "out", "cpu")
+    assert not (tmp_path / "out").exists()
+    assert "| threshold − threshold |" in evaluate_against(one, other, pairs, "val", None, "cpu")
+
+
 def test_nucleotides_of_what_is_not_modelled(tmp_path):
     path = tmp_path / "model.pdb"
     coordinates = backbone([HELIX] * 10)
@@ -96,3 +128,9 @@ def test_faulty_tables_are_told(tmp_path):
     (tmp_path / "INDEX.tsv").write_text(f"{HEAD}\n{row}\n")
     with pytest.raises(HaruspexError, match="no pair of the split 'val'; it has test"):
         read_pairs(tmp_path, "val")
+    (tmp_path / "INDEX.tsv").write_text(f"{HEAD}\n{row}\n{row}\n")
+    with pytest.raises(HaruspexError, match="lists EMD-1 more than once"):
+        read_pairs(tmp_path, "test")
+    (tmp_path / "INDEX.tsv").write_text(f"{HEAD}\n{row.replace('3.5', 'nan')}\n")
+    with pytest.raises(HaruspexError, match="gives EMD-1 no resolution"):
+        read_pairs(tmp_path, "test")
