@@ -1,10 +1,15 @@
 """Named configurations of training: a TOML file each, read into one dataclass."""
 
+import math
 import tomllib
+from collections.abc import Callable
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+import torch
 
 from haruspex_infer.errors import HaruspexError
 from haruspex_train.networks import NETWORKS
@@ -13,6 +18,17 @@ from haruspex_train.settings import SimulationSettings
 LOSSES = ("cross_entropy", "focal_and_dice")
 OPTIMISERS = ("adam", "muon")
 SCHEDULES = ("constant", "cosine")
+
+
+_RANGES: tuple[tuple[str, tuple[str, ...], Callable[[float], bool]], ...] = (
+    (
+        "greater than 0",
+        ("steps", "batch", "crop", "segment", "pool", "learning_rate", "epsilon"),
+        lambda value: value > 0,
+    ),
+    ("at least 0", ("fresh", "warm_up", "clip", "weight_decay"), lambda value: value >= 0),
+    ("at least 0 and under 1", ("segment_share", "ema", "beta1", "beta2"), lambda value: 0 <= value < 1),
+)
 
 
 @dataclass(frozen=True)
@@ -115,13 +131,14 @@ def load_configuration(name: str) -> Configuration:
         values = tomllib.loads(source.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise HaruspexError(f"The configuration {name} is not valid TOML: {fault}.") from fault
+    values = _tuples(values)
     simulation = values.pop("simulation", {})
     _check(values, Configuration, name)
     _check(simulation, SimulationSettings, f"{name}, [simulation]")
     missing = [f.name for f in fields(Configuration) if _required(f) and f.name not in values]
     if missing:
         raise HaruspexError(f"The configuration {name} lacks the settings {', '.join(missing)}.")
-    made = Configuration(**_tuples(values), simulation=SimulationSettings(**_tuples(simulation)))
+    made = Configuration(**values, simulation=SimulationSettings(**simulation))
     _refuse_impossible(made, name)
     return made
 
@@ -146,9 +163,32 @@ def shipped_names() -> list[str]:
 
 
 def _check(values: dict[str, Any], cls: type, where: str) -> None:
+    if not isinstance(values, dict):
+        raise HaruspexError(f"The configuration {where} is no table of settings.")
     unknown = sorted(set(values) - {f.name for f in fields(cls)})
     if unknown:
         raise HaruspexError(f"The configuration {where} holds unknown settings: {', '.join(unknown)}.")
+    kinds = get_type_hints(cls)
+    for name, value in values.items():
+        if not _is_of(value, kinds[name]):
+            kind = kinds[name]
+            said = str(kind).replace("tuple", "list") if get_args(kind) else kind.__name__
+            raise HaruspexError(f"The configuration {where} gives {name} as {value!r}; it must be {said}.")
+
+
+def _is_of(value: object, kind: Any) -> bool:  # noqa: ANN401
+    """Whether a value is what a type hint says, whole numbers being numbers too."""
+    parts = get_args(kind)
+    if get_origin(kind) is tuple:
+        if not isinstance(value, tuple):
+            return False
+        kinds = len(value) * parts[:1] if parts[-1] is Ellipsis else parts
+        return len(value) == len(kinds) and all(map(_is_of, value, kinds))
+    if get_origin(kind) is UnionType:
+        return any(_is_of(value, part) for part in parts)
+    if kind in (int, float):
+        return isinstance(value, (int, kind)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, get_origin(kind) or kind)
 
 
 def _required(setting: Field[Any]) -> bool:
@@ -168,12 +208,49 @@ def _refuse_impossible(c: Configuration, where: str) -> None:
         ),
         f"crop ({c.crop}) exceeds segment ({c.segment})": c.crop > c.segment,
         f"batch ({c.batch}) exceeds pool ({c.pool})": c.batch > c.pool,
-        f"segment_share is {c.segment_share:g}, and shares lie between 0 and 1": not 0 <= c.segment_share < 1,
         f"weights are {len(c.weights)}, not 5: other, helix, strand, nucleotide, coil": len(c.weights) != 5,
     }
     for fault, present in faults.items():
         if present:
             raise HaruspexError(f"The configuration {where} cannot work: {fault}.")
+    for what, names, fits in _RANGES:
+        for name in names:
+            if not fits(value := getattr(c, name)):
+                raise HaruspexError(
+                    f"The configuration {where} cannot work: {name} is {value:g}, not {what}."
+                )
+    _refuse_misfit(c, where)
+    _refuse_impossible_maps(c.simulation, where)
+
+
+def _refuse_misfit(c: Configuration, where: str) -> None:
+    """Build the network without its weights, and see whether crops fit it."""
+    try:
+        with torch.device("meta"):
+            geometry = NETWORKS[c.network](**c.network_options).geometry
+    except (TypeError, ValueError, IndexError, RuntimeError) as fault:
+        raise HaruspexError(
+            f"The configuration {where} cannot work: network_options do not suit the network ({fault})."
+        ) from fault
+    if c.crop % geometry.multiple or c.crop <= 2 * geometry.margin:
+        raise HaruspexError(
+            f"The configuration {where} cannot work: crop is {c.crop}, and the network takes multiples of "
+            f"{geometry.multiple} greater than {2 * geometry.margin}."
+        )
+
+
+def _refuse_impossible_maps(s: SimulationSettings, where: str) -> None:
+    for name, value in asdict(s).items():
+        probability = name.startswith("p_") or name == "weak_stretch"
+        if probability and not 0 <= value <= 1:
+            raise HaruspexError(
+                f"The configuration {where} cannot work: the probability {name} is {value:g}."
+            )
+    if len(s.b_total) != len(s.resolution_bins):
+        raise HaruspexError(
+            f"The configuration {where} cannot work: b_total has {len(s.b_total)} pairs for "
+            f"{len(s.resolution_bins)} resolution_bins."
+        )
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
