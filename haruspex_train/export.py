@@ -149,7 +149,6 @@ def simulated_crops(atoms: Path) -> NDArray[np.float32]:
 
 def metadata(name: str, geometry: Geometry, run: dict[str, Any]) -> dict[str, Any]:
     """Return the contract between a network and inference, as it is stored in the file."""
-    configuration = run["configuration"]
     return {
         "format": FORMAT,
         "name": name,
@@ -159,14 +158,21 @@ def metadata(name: str, geometry: Geometry, run: dict[str, Any]) -> dict[str, An
         "voxel_size": VOXEL_SIZES,
         **asdict(geometry),
         "normalisation": Normaliser().parameters(),
-        "training": {
-            "digest": run["digest"],
-            "entries": run["entries"],
-            "steps": run["step"],
-            **{key: run[key] for key in ("merged", "other_odds") if key in run},
-            "seconds": round(run["seconds"]),
-            "configuration": configuration,
-        },
+        "training": _history(run),
+    }
+
+
+def _history(run: dict[str, Any]) -> dict[str, Any]:
+    """Say how weights were made: by which run, and by which it was preceded."""
+    before = {"started_from": _history(run["started_from"])} if "started_from" in run else {}
+    return {
+        "digest": run["digest"],
+        "entries": run["entries"],
+        "steps": run["step"],
+        **{key: run[key] for key in ("merged", "other_odds") if key in run},
+        "seconds": round(run["seconds"]),
+        "configuration": run["configuration"],
+        **before,
     }
 
 

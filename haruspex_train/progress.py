@@ -59,6 +59,8 @@ class Progress:
         Time spent on them.
     losses : list of Tensor
         Losses of the steps since the last row of the log.
+    started_from : dict, optional
+        What the weights that the run began with say of theirs; nothing for a run that began from nothing.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Progress:
         self.weights_file = folder / "weights.pt"
         self.step, self.seconds = 0, 0.0
         self.losses: list[Tensor] = []
+        self.started_from: dict[str, Any] | None = None
         self._configuration, self._library = configuration, library
         self._network, self._average, self._optimiser = network, average, optimiser
 
@@ -102,18 +105,37 @@ class Progress:
         self._average.steps = state["step"]
         self._optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds, self.losses = state["step"], state["seconds"], state["losses"]
+        self.started_from = state.get("started_from")
+
+    def lost(self, what: str) -> HaruspexError:
+        """Return what to tell of a run that cannot go on."""
+        return HaruspexError(
+            f"{what} by step {self.step}; start again in another folder with a lower learning rate, with "
+            f"--start-from {self.weights_file} if it exists."
+        )
 
     def save(self, snapshot: bool = False) -> None:
-        """Write both files, and on request a copy of the weights that later steps leave alone."""
-        about = {
+        """Write both files, and on request a copy of the weights that later steps leave alone.
+
+        Raises
+        ------
+        HaruspexError
+            If a weight is no number, or too large for float16: the files of before are better. Or if they
+            cannot be written.
+        """
+        about: dict[str, Any] = {
             "configuration": self._configuration.as_dict(),
             "digest": self._library.digest,
             "entries": len(self._library.ids),
             "step": self.step,
             "seconds": self.seconds,
         }
+        if self.started_from is not None:
+            about["started_from"] = self.started_from
         average = self._average.network.state_dict()
         half = {k: v.half() if v.is_floating_point() else v for k, v in average.items()}
+        if not all(bool(v.isfinite().all()) for v in half.values()):
+            raise self.lost("Weights became no numbers")
         write_state(about | {"weights": half}, self.weights_file)
         if snapshot:
             write_state(about | {"weights": half}, self.weights_file.with_stem(f"weights-{self.step}"))

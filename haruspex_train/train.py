@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -133,8 +133,7 @@ def _train(
     torch.backends.cudnn.benchmark = True  # shapes never change
 
     network = NETWORKS[configuration.network](**configuration.network_options).to(where)
-    if start_from is not None:
-        _start_from(network, start_from, where)
+    started_from = None if start_from is None else _start_from(network, start_from, where)
     together.share_statistics(network)
     network.channels_last()
     average = MovingAverage(network, configuration.ema)
@@ -144,6 +143,7 @@ def _train(
     if measured:
         library = replace(library, digest=f"{library.digest}, segments {measured.digest}")
     progress = Progress(out, configuration, library, network, average, optimiser)
+    progress.started_from = started_from
     progress.resume(where)
     pool = _pool(configuration, library, measured, where, together, progress.step)
     held_out = HeldOut(load_training_atoms(atoms, "val"), configuration, where) if together.first else None
@@ -207,10 +207,7 @@ def _mean_loss(progress: Progress, together: Processes) -> float:
     mean = float(together.mean(torch.stack(progress.losses).mean()))
     progress.losses.clear()
     if not math.isfinite(mean):
-        raise HaruspexError(
-            f"The loss became {mean} by step {progress.step}; start again in another folder with a "
-            f"lower learning rate, with --start-from {progress.weights_file} if it exists."
-        )
+        raise progress.lost(f"The loss became {mean}")
     return mean
 
 
@@ -281,12 +278,14 @@ def loss_of(
     return loss * together.share((labels != IGNORE).sum())
 
 
-def _start_from(network: nn.Module, weights: Path, device: torch.device) -> None:
+def _start_from(network: nn.Module, weights: Path, device: torch.device) -> dict[str, Any]:
+    """Load weights of another run; return what they say of it."""
     run = read_weights(weights, device)
     try:
-        network.load_state_dict(run["weights"])
+        network.load_state_dict(run.pop("weights"))
     except RuntimeError as fault:
         raise HaruspexError(
             f"{weights} comes from a network of another shape ({run['configuration']['network']}); "
             "start from weights of the same network."
         ) from fault
+    return run

@@ -2,16 +2,21 @@
 
 import csv
 import itertools
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 
 from haruspex_infer.errors import HaruspexError
+from haruspex_infer.network import METADATA_KEY
+from haruspex_infer.onnxfile import read_metadata
 from haruspex_train import validation
 from haruspex_train.configuration import Configuration
-from haruspex_train.export import load_network
-from haruspex_train.progress import Log, MovingAverage, read_weights
+from haruspex_train.export import export, load_network
+from haruspex_train.networks import NETWORKS
+from haruspex_train.optimiser import optimiser_of
+from haruspex_train.progress import Log, MovingAverage, Progress, read_weights
 from haruspex_train.train import Schedule, learning_rate, loss_of, train, training_device
 
 TINY = Configuration(
@@ -152,6 +157,13 @@ def test_weights_to_start_from(training_file, tmp_path):
         read_weights(tmp_path / run / "weights.pt", torch.device("cpu"))["weights"] for run in "ab"
     )
     assert all(torch.equal(before[k], after[k]) for k in before if k.endswith("weight") and "body" in k)
+    # an end of a run, gone on without naming its start again, still tells where it came from
+    train(still, training_file, tmp_path / "b", "cpu", schedule=OFTEN)
+    export(tmp_path / "b" / "weights.pt", tmp_path / "b.onnx")
+    about = json.loads(read_metadata((tmp_path / "b.onnx").read_bytes(), METADATA_KEY))["training"]
+    assert (about["steps"], about["started_from"]["steps"]) == (1, TINY.steps)
+    assert about["started_from"]["configuration"]["learning_rate"] == TINY.learning_rate
+    assert "started_from" not in about["started_from"]
     wider = replace(TINY, network_options={"channels": (8, 8), "blocks": (1, 1)})
     with pytest.raises(HaruspexError, match="comes from a network of another shape"):
         train(wider, training_file, tmp_path / "c", "cpu", weights)
@@ -195,6 +207,21 @@ def test_a_loss_that_is_no_number_stops_the_run(training_file, tmp_path):
     with pytest.raises(HaruspexError, match="The loss became"):
         train(wild, training_file, tmp_path, "cpu", schedule=OFTEN)
     assert not (tmp_path / "weights.pt").exists()
+
+
+def test_weights_that_are_no_numbers_do_not_replace_those_that_are(training_file, tiny_atoms, tmp_path):
+    kept = train(TINY, training_file, tmp_path, "cpu", schedule=OFTEN).read_bytes()
+    checkpoint = (tmp_path / "checkpoint.pt").read_bytes()
+    network = NETWORKS[TINY.network](**TINY.network_options)
+    network.channels_last()
+    optimiser = optimiser_of(TINY, network, fused=False)
+    progress = Progress(tmp_path, TINY, tiny_atoms, network, MovingAverage(network, 0.0), optimiser)
+    with torch.no_grad():
+        network.head.weight[0] = torch.nan
+    with pytest.raises(HaruspexError, match="Weights became no numbers by step 0"):
+        progress.save()
+    assert (tmp_path / "weights.pt").read_bytes() == kept
+    assert (tmp_path / "checkpoint.pt").read_bytes() == checkpoint
 
 
 def test_learning_rates():
