@@ -33,11 +33,7 @@ def comparison(boards: list[Scoreboard]) -> str:
 
 def tell(score: PairScore) -> None:
     """Print one line of progress."""
-    found = score.resolved
-    print(
-        f"  {score.pair.name:10s} recall {shown(found.recall)}  precision {shown(found.precision)}",
-        flush=True,
-    )
+    print(f"  {score.line()}", flush=True)
 
 
 def main() -> None:

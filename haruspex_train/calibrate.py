@@ -17,6 +17,7 @@ from haruspex_infer.onnxfile import read_network, seal
 from haruspex_infer.structure import read_structure
 from haruspex_train.annotations import Annotations
 from haruspex_train.calibration import Cases, Correction, LeftOut, cases, fit, left_out
+from haruspex_train.export import refuse_target
 from haruspex_train.figures import spread
 from haruspex_train.pairs import read_pairs
 from haruspex_train.scoreboard import RESOLUTION_LIMIT
@@ -87,8 +88,7 @@ def calibrate(
     HaruspexError
         If a file cannot be used, or fewer than two maps can be.
     """
-    if out.suffix != ".onnx":
-        raise HaruspexError(f"{out} is no name for a network: haruspex-infer takes files that end in .onnx.")
+    refuse_target(out)
     path = find_network(network)
     found = read_cases(Annotations(Annotator(path, device), annotations), folder)
     if len(found) < 2:

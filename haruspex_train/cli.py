@@ -133,8 +133,12 @@ def evaluate(
 ) -> None:
     """Compare a network's annotation of experimental maps with their models; prints Markdown tables."""
     from haruspex_train.evaluate import evaluate_against, evaluate_pairs
+    from haruspex_train.scoreboard import PairScore
+
+    def tell(score: PairScore) -> None:
+        typer.echo(score.line(), err=True)
 
     if against is None:
-        typer.echo(evaluate_pairs(network, folder, split, out, device).markdown(), nl=False)
+        typer.echo(evaluate_pairs(network, folder, split, out, device, tell).markdown(), nl=False)
     else:
-        typer.echo(evaluate_against(network, against, folder, split, out, device), nl=False)
+        typer.echo(evaluate_against(network, against, folder, split, out, device, tell), nl=False)

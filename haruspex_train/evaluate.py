@@ -92,6 +92,7 @@ def evaluate_against(
     split: str = "val",
     out: str | Path | None = None,
     device: str = "auto",
+    progress: Callable[[PairScore], None] | None = None,
 ) -> str:
     """Evaluate two networks on the same maps.
 
@@ -99,7 +100,7 @@ def evaluate_against(
     ----------
     network, other : str or path
         Names of networks that ship, or ONNX files.
-    folder, split, out, device
+    folder, split, out, device, progress
         As in `evaluate_pairs`; ``NETWORK_against_OTHER_SPLIT.md`` holds the table of differences.
 
     Returns
@@ -118,7 +119,7 @@ def evaluate_against(
             f"Both networks are called {names[0]}, so the results of one would replace those of the other: "
             "export or calibrate one under another name, or leave out --out."
         )
-    ours, theirs = (evaluate_pairs(one, folder, split, out, device) for one in (network, other))
+    ours, theirs = (evaluate_pairs(one, folder, split, out, device, progress) for one in (network, other))
     differences = ours.against(theirs)
     if out is not None:
         write_text(Path(out) / f"{ours.network}_against_{theirs.network}_{split}.md", differences)

@@ -84,6 +84,20 @@ def load_network(weights: Path) -> tuple[AnnotationNetwork, dict[str, Any]]:
     return network.float().eval(), run
 
 
+def refuse_target(out: Path) -> None:
+    """Say what keeps a network from being written to a file, before the work is done.
+
+    Raises
+    ------
+    HaruspexError
+        If the name does not end in ``.onnx``, or there is no such folder.
+    """
+    if out.suffix != ".onnx":
+        raise HaruspexError(f"{out} is no name for a network: haruspex-infer takes files that end in .onnx.")
+    if not out.parent.is_dir():
+        raise HaruspexError(f"There is no folder {out.parent} to write {out.name} into; make it first.")
+
+
 def export(weights: Path, out: Path, crops: NDArray[np.float32] | None = None) -> float:
     """Write a network as ONNX with the metadata that inference reads.
 
@@ -106,10 +120,7 @@ def export(weights: Path, out: Path, crops: NDArray[np.float32] | None = None) -
     HaruspexError
         If the two differ by more than `BOUND` (nothing is written then), or a file cannot be read or written.
     """
-    if out.suffix != ".onnx":
-        raise HaruspexError(f"{out} is no name for a network: haruspex-infer takes files that end in .onnx.")
-    if not out.parent.is_dir():
-        raise HaruspexError(f"There is no folder {out.parent} to write {out.name} into; make it first.")
+    refuse_target(out)
     network, run = load_network(weights)
     model = Probabilities(network).eval()
     exported = onnx_model(folded(model), network.geometry)

@@ -57,13 +57,13 @@ def draw(board: Scoreboard, stem: Path) -> list[Path]:
 def _recall(board: Scoreboard) -> Figure:
     """Figure 2A: one marker a map."""
     figure, (axis,) = _panels(1, 5.2)
-    for score in board.scores:
+    for number, score in enumerate(board.scores):
         colour = _WITHIN if score.pair.resolution <= RESOLUTION_LIMIT else _BEYOND
         place = (score.resolved.recall, score.resolved.precision)
         if np.isfinite(place).all():
             axis.plot(*place, "o", color=colour, markersize=7, markeredgecolor="white")
             # the left side of crowded places is free: labels of neighbours go to both sides in turn
-            side = -1 if board.scores.index(score) % 2 else 1
+            side = -1 if number % 2 else 1
             axis.annotate(
                 score.pair.name,
                 place,

@@ -49,6 +49,12 @@ class PairScore:
     unmodelled_nucleotide: float
     protein_nucleotide: float
 
+    def line(self) -> str:
+        """Return the published figures in one line."""
+        found = self.resolved
+        told = f"recall {shown(found.recall)}, precision {shown(found.precision)}, {found.cases:,} residues"
+        return f"{self.pair.name}: {told}"
+
 
 Column = Callable[[PairScore], float]
 

@@ -32,7 +32,7 @@ class HeldOut:
     def __init__(
         self, atoms: TrainingAtoms, configuration: Configuration, device: torch.device, crops: int = CROPS
     ) -> None:
-        # one seed for all configurations: their figures stay comparable
+        # one seed for all configurations: with the same ranges and crops their figures are comparable
         simulator = Simulator(atoms, configuration.crop, device, SEED, configuration.simulation)
         step = configuration.batch
         batches = [simulator.batch(min(step, crops - k)) for k in range(0, crops, step)]

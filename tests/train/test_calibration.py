@@ -110,6 +110,8 @@ def test_one_map_is_too_few(pairs, tmp_path):
         calibrate(network(tmp_path / "n.onnx"), pairs, tmp_path / "c.onnx", device="cpu")
     with pytest.raises(HaruspexError, match=r"end in \.onnx"):
         calibrate("residual", pairs, Path("c.pt"))
+    with pytest.raises(HaruspexError, match="There is no folder absent"):
+        calibrate("residual", pairs, Path("absent/c.onnx"))
 
 
 def test_the_floor_is_what_a_perfect_calibration_shows():

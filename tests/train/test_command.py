@@ -103,6 +103,10 @@ def test_evaluate_prints_a_table(pairs, tmp_path):
     assert "| EMD-1 | 3.5 |" in done.stdout
     written = (tmp_path / "figures" / "threshold_val.md").read_text()
     assert written.startswith(done.stdout)
+    assert done.stderr.startswith("EMD-1: recall 1.000, precision 0.")
+    done = run("evaluate", "n.onnx", pairs, "--against", "n.onnx", "--device", "cpu", cwd=tmp_path)
+    assert done.stdout.startswith(written.split("\n\n")[0])
+    assert "| threshold − threshold | recall |" in done.stdout
 
 
 @pytest.mark.parametrize(
