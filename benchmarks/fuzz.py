@@ -115,7 +115,7 @@ def _contract() -> dict[str, object]:
     return {
         "format": 1, "name": "seed", "version": "1", "classes": CLASS_NAMES,
         "voxel_size": {"min": 1.0, "max": 1.2, "target": 1.1},
-        "margin": 0, "multiple": 8, "tile": 32, "overlap": 8, "normalisation": {"percentile": 90.0},
+        "margin": 0, "multiple": 8, "overlap": 8, "normalisation": {"percentile": 90.0},
     }  # fmt: skip
 
 

@@ -233,7 +233,7 @@ def solvent_is_other(folder: Path) -> Path:
     about = {
         "format": 1, "name": "voxelwise", "version": "1", "classes": CLASS_NAMES,
         "voxel_size": {"min": 1.0, "max": 1.2, "target": 1.1},
-        "margin": 0, "multiple": 8, "tile": 32, "overlap": 8, "normalisation": {},
+        "margin": 0, "multiple": 8, "overlap": 8, "normalisation": {},
     }  # fmt: skip
     helper.set_model_props(model, {"haruspex": json.dumps(about)})
     path = folder / "voxelwise.onnx"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_NETWORK = "residual"
 METADATA_KEY = "haruspex"
 FORMAT = 1
-# voxels; activations of such a tile take some 100 GB
+# voxels along the smallest tile that has an answer; activations of such a tile take some 100 GB
 _LARGEST_TILE = 512
 # numbers held for each voxel: by the network that ships and takes most, and what may be believed
 _MOST_HELD, _BELIEVED = 240.0, (8.0, 10_000.0)
@@ -83,10 +83,8 @@ class Contract:
         Voxels by which the output is smaller than the input on every side.
     multiple : int
         The input's edges are multiples of this.
-    tile : int
-        Edge of an input tile.
     overlap : int
-        Voxels by which neighbouring output blocks overlap.
+        Voxels by which neighbouring output blocks overlap. How large tiles are, the device decides.
     normaliser : Normaliser
         How density is normalised.
     """
@@ -98,7 +96,6 @@ class Contract:
     voxel_size: float
     margin: int
     multiple: int
-    tile: int
     overlap: int
     normaliser: "Normaliser"
 
@@ -144,7 +141,6 @@ def parse_contract(text: str | None, name: str) -> Contract:
             voxel_size=float(voxel["target"]),
             margin=int(metadata["margin"]),
             multiple=int(metadata["multiple"]),
-            tile=int(metadata["tile"]),
             overlap=int(metadata["overlap"]),
             normaliser=Normaliser(**{k: float(v) for k, v in metadata["normalisation"].items()}),
         )
@@ -175,21 +171,17 @@ def numbers_held(text: str | None) -> float:
 
 
 def _refuse_impossible(contract: Contract, name: str) -> None:
-    block = contract.tile - 2 * contract.margin
-    step = block - contract.overlap
+    smallest = 2 * contract.margin + contract.overlap + contract.multiple
     possible = (
         0 < contract.finest <= contract.voxel_size <= contract.coarsest
         and contract.margin >= 0
         and contract.multiple >= 1
         and contract.overlap >= 0
-        and contract.tile % contract.multiple == 0
-        and step >= contract.multiple
-        and contract.tile <= _LARGEST_TILE
+        and smallest <= _LARGEST_TILE
         and contract.normaliser.possible
     )
     if not possible:
         raise HaruspexError(
-            f"{name} carries impossible metadata: tile {contract.tile}, margin {contract.margin}, "
-            f"multiple {contract.multiple}, overlap {contract.overlap}, voxel size {contract.finest}-"
-            f"{contract.coarsest} Å, target {contract.voxel_size} Å, {contract.normaliser}."
+            f"{name} carries impossible metadata: margin {contract.margin}, multiple {contract.multiple}, "
+            f"overlap {contract.overlap}, voxel size {contract.finest}-{contract.coarsest} Å, target {contract.voxel_size} Å, {contract.normaliser}."
         )

@@ -22,8 +22,6 @@ class Geometry:
         Voxels by which the output is smaller than the input, on every side.
     multiple : int
         The input's edges must be multiples of this.
-    tile : int
-        Edge of the input in inference.
     overlap : int
         Overlap of neighbouring outputs in inference, voxels.
     held : int
@@ -33,7 +31,6 @@ class Geometry:
 
     margin: int
     multiple: int
-    tile: int
     overlap: int
     held: int
 
@@ -58,7 +55,7 @@ class Mostosi2020(AnnotationNetwork):
     64 and 32 channels); 1×1×1 to the classes. 40³ voxels in, the central 20³ out.
     """
 
-    geometry = Geometry(margin=10, multiple=4, tile=84, overlap=0, held=240)
+    geometry = Geometry(margin=10, multiple=4, overlap=0, held=240)
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +98,7 @@ class ResidualUNet(AnnotationNetwork):
     ) -> None:
         super().__init__()
         self.geometry = Geometry(
-            margin=0, multiple=2 ** (len(channels) - 1), tile=96, overlap=32, held=round(4.5 * channels[0])
+            margin=0, multiple=2 ** (len(channels) - 1), overlap=32, held=round(4.5 * channels[0])
         )
         self.stem = nn.Conv3d(1, channels[0], 3, padding=1, bias=False)
         self.encoders = nn.ModuleList(

@@ -24,7 +24,6 @@ def metadata(**changes) -> dict:
         "voxel_size": {"min": 1.0, "max": 1.2, "target": 1.1},
         "margin": 0,
         "multiple": 8,
-        "tile": 32,
         "overlap": 8,
         "normalisation": {},
         "training": {},
@@ -81,7 +80,7 @@ def valid_network(path: Path, margin: int = 3, **changes) -> Path:
         helper.make_node("Conv", ["coarse", "weight", "bias"], ["logits"], kernel_shape=[edge] * 3),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
     ]
-    meta = metadata(margin=margin, multiple=2, tile=16 + 2 * margin, overlap=0) | changes
+    meta = metadata(margin=margin, multiple=2, overlap=0) | changes
     return save_network(path, nodes, constants, meta)
 
 

@@ -45,15 +45,15 @@ def test_the_annotation_of_a_pointwise_network_is_its_direct_answer(toy):
 @settings(max_examples=12)
 @given(
     shape=st.tuples(*[st.integers(5, 45)] * 3),
-    tile=st.sampled_from([16, 24, 32]),
+    edge=st.sampled_from([16, 24, 32]),
     margin=st.sampled_from([1, 3]),
 )
-def test_a_valid_network_answers_as_if_it_saw_the_whole_map_at_once(tmp_path_factory, shape, tile, margin):
+def test_a_valid_network_answers_as_if_it_saw_the_whole_map_at_once(tmp_path_factory, shape, edge, margin):
     # whatever the tile: same places, same phase of the pooling, solvent around the box
     density = lump(shape, noise=0.5)
-    path = valid_network(tmp_path_factory.mktemp("net") / "valid.onnx", margin, tile=tile)
+    path = valid_network(tmp_path_factory.mktemp("net") / "valid.onnx", margin)
     annotator = Annotator(path, "cpu")
-    with patch.object(Session, "most_voxels", lambda *_: 32**3):
+    with patch.object(Session, "most_voxels", lambda *_: edge**3):
         plan = annotator.plan(Map.from_array(density, 1.1))
     found = annotator.run(plan)
     inside = voxels_of(plan.survey.region, shape)

@@ -6,8 +6,8 @@ from haruspex_infer.network import digest_of, find_network, numbers_held, parse_
 
 
 def test_a_contract_is_read():
-    contract = parse_contract(metadata_text(margin=10, multiple=4, tile=40, overlap=0), "toy")
-    assert (contract.margin, contract.multiple, contract.tile, contract.overlap) == (10, 4, 40, 0)
+    contract = parse_contract(metadata_text(margin=10, multiple=4, overlap=0), "toy")
+    assert (contract.margin, contract.multiple, contract.overlap) == (10, 4, 0)
     assert (contract.finest, contract.coarsest, contract.voxel_size) == (1.0, 1.2, 1.1)
     assert contract.name == "toy"
 
@@ -43,9 +43,9 @@ def test_of_a_network_that_says_nothing_sound_much_memory_is_expected(text):
         (metadata_text(format=2), "format 2, and this version reads format 1"),
         (metadata_text(classes=["other", "helix"]), "predicts the classes other, helix"),
         (metadata_text(normalisation={"wizardry": 1}), "incomplete metadata"),
-        (metadata_text(tile=33), "impossible metadata"),
-        (metadata_text(overlap=32), "impossible metadata"),
-        (metadata_text(margin=16), "impossible metadata"),
+        (metadata_text(multiple=0), "impossible metadata"),
+        (metadata_text(overlap=600), "impossible metadata"),
+        (metadata_text(margin=256), "impossible metadata"),
         (metadata_text(voxel_size={"min": 1.2, "max": 1.0, "target": 1.1}), "impossible metadata"),
     ],
 )

@@ -34,7 +34,7 @@ def test_a_sealed_network_runs_and_a_changed_one_does_not(tmp_path):
     assert entries[SEAL].startswith("sha256:")
     assert json.loads(entries["haruspex"]) == metadata()
     weight = plain.index(np.float32(4.0).tobytes())
-    for place in (weight, plain.index(b'"tile"') + 1, sealed.index(b"sha256:") + 10):
+    for place in (weight, plain.index(b'"overlap"') + 1, sealed.index(b"sha256:") + 10):
         changed = bytearray(sealed)
         changed[place] ^= 1
         path.write_bytes(changed)

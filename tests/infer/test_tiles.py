@@ -23,8 +23,7 @@ def contracts(draw):
     multiple = draw(st.sampled_from([1, 2, 4, 8]))
     margin = draw(st.sampled_from([0, 0, 1, 3, 5]))
     overlap = draw(st.sampled_from([0, 8, 14, 32])) if margin == 0 else 0
-    tile = multiple * (2 * margin + overlap + 16)
-    return contract(multiple=multiple, margin=margin, tile=tile, overlap=overlap)
+    return contract(multiple=multiple, margin=margin, overlap=overlap)
 
 
 shapes = st.tuples(*[st.integers(2, 70)] * 3)
@@ -121,7 +120,7 @@ def test_the_cost_grows_with_the_molecule_and_not_with_the_box():
         region = cells_of(np.zeros((edge,) * 3, dtype=bool))
         middle = region.shape[0] // 2
         region[middle - 8 : middle + 8, middle - 8 : middle + 8, middle - 8 : middle + 8] = True
-        costs.append(plan_of((edge,) * 3, region, contract(overlap=32, tile=96), 128**3).voxels)
+        costs.append(plan_of((edge,) * 3, region, contract(overlap=32), 128**3).voxels)
     assert max(costs) < 1.4 * min(costs)
 
 
@@ -138,7 +137,7 @@ def test_tiles_of_one_shape_are_cubes_as_large_as_allowed(shaped, contract):
 def test_two_molecules_far_apart_take_two_small_tiles():
     region = np.zeros((50, 50, 50), dtype=bool)
     region[:5, :5, :5] = region[-5:, -5:, -5:] = True
-    plan = plan_of((200, 200, 200), region, contract(overlap=32, tile=96), 10**8)
+    plan = plan_of((200, 200, 200), region, contract(overlap=32), 10**8)
     assert len(plan.tiles) == 2
     assert plan.voxels < 0.03 * 200**3
 
@@ -146,7 +145,7 @@ def test_two_molecules_far_apart_take_two_small_tiles():
 @pytest.mark.parametrize("n", [100, 101, 119, 128, 137, 160, 200])
 def test_the_paper_s_tiles_leave_no_border_and_misplace_nothing(n):
     # valid convolutions take 10 voxels on every side: every tile reads 10 voxels before the place it writes
-    paper = contract(margin=10, multiple=4, tile=40, overlap=0)
+    paper = contract(margin=10, multiple=4, overlap=0)
     region = np.ones((-(-n // CELL), 10, 10), dtype=bool)
     plan = plan_of((n, 40, 40), region, paper, 60**3)
     written = np.zeros(n, dtype=int)
@@ -159,9 +158,7 @@ def test_the_paper_s_tiles_leave_no_border_and_misplace_nothing(n):
 
 
 def test_density_beyond_the_volume_is_left_out_of_a_tile():
-    plan = plan_of(
-        (5, 5, 5), np.ones((2, 2, 2), dtype=bool), contract(tile=64, multiple=8, overlap=32), 10**6
-    )
+    plan = plan_of((5, 5, 5), np.ones((2, 2, 2), dtype=bool), contract(multiple=8, overlap=32), 10**6)
     (tile,) = plan.tiles
     source, place = plan.places(tile)
     assert source == (slice(0, 5),) * 3
@@ -171,7 +168,7 @@ def test_density_beyond_the_volume_is_left_out_of_a_tile():
 
 def test_neighbours_fade_into_each_other():
     region = np.ones((24, 4, 4), dtype=bool)
-    plan = plan_of((96, 16, 16), region, contract(tile=48, multiple=8, overlap=16), 64 * 16 * 16)
+    plan = plan_of((96, 16, 16), region, contract(multiple=8, overlap=16), 64 * 16 * 16)
     field = Field(region, (96, 16, 16))
     for tile in plan.tiles:
         later = tile.start[0] > 0

@@ -93,7 +93,7 @@ def test_the_contract_is_what_inference_reads(exported, training_file):
     geometry = load_network(weights)[0].geometry
     assert contract.name == name
     assert (contract.finest, contract.coarsest, contract.voxel_size) == (1.0, 1.2, 1.1)
-    for field in ("margin", "multiple", "tile", "overlap"):
+    for field in ("margin", "multiple", "overlap"):
         assert getattr(contract, field) == getattr(geometry, field)
     assert numbers_held(session.metadata) == geometry.held
     assert contract.normaliser == Normaliser()

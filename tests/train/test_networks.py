@@ -89,13 +89,6 @@ def test_default_residual_network():
     assert 2 * sum(p.numel() for p in network.parameters()) < 20e6
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_geometry_makes_sense(name):
-    g = NETWORKS[name]().geometry
-    assert g.tile % g.multiple == 0
-    assert g.tile - 2 * g.margin - g.overlap >= g.multiple
-
-
 def seen_by(network, edge, place):
     """How strongly each input voxel moves the output at one place, over random inputs."""
     total = torch.zeros(edge, edge, edge)

@@ -38,7 +38,7 @@ def with_margin(path, out, margin):
     for k, name in enumerate("efg"):
         model.graph.output[0].type.tensor_type.shape.dim[2 + k].dim_param = name
     (entry,) = model.metadata_props
-    entry.value = json.dumps(json.loads(entry.value) | {"margin": margin, "tile": 40})
+    entry.value = json.dumps(json.loads(entry.value) | {"margin": margin})
     onnx.save(model, out)
     return out
 
