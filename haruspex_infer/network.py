@@ -183,5 +183,6 @@ def _refuse_impossible(contract: Contract, name: str) -> None:
     if not possible:
         raise HaruspexError(
             f"{name} carries impossible metadata: margin {contract.margin}, multiple {contract.multiple}, "
-            f"overlap {contract.overlap}, voxel size {contract.finest}-{contract.coarsest} Å, target {contract.voxel_size} Å, {contract.normaliser}."
+            f"overlap {contract.overlap}, voxel size {contract.finest}-{contract.coarsest} Å, "
+            f"target {contract.voxel_size} Å, {contract.normaliser}."
         )
