@@ -45,6 +45,9 @@ def train(
     segment_share: Annotated[
         float | None, typer.Option(help="Share of the crops that are cut out of them, such as 0.2.")
     ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of all that is drawn, in place of the configuration's.")
+    ] = None,
 ) -> None:
     """Train a network on maps simulated from atomic models."""
     from haruspex_train.configuration import changed, load_configuration
@@ -53,6 +56,8 @@ def train(
     chosen = load_configuration(configuration)
     if segment_share is not None:
         chosen = changed(chosen, segment_share=segment_share)
+    if seed is not None:
+        chosen = changed(chosen, seed=seed)
     weights = run(chosen, atoms, out, device, start_from, segments=segments)
     typer.echo(f"Weights: {weights}")
 

@@ -11,6 +11,7 @@ from test_export import save_weights
 
 from haruspex_infer.network import parse_contract
 from haruspex_infer.session import Session
+from haruspex_train.progress import read_weights
 
 TOML = """
 name = "tiny"
@@ -74,11 +75,13 @@ def test_from_a_library_to_a_network(tiny_library, tmp_path):
     assert " residues nucleotide" in done.stdout
 
     (tmp_path / "tiny.toml").write_text(TOML)
-    asked = ("train", "tiny.toml", "--atoms", "atoms.npz.xz", "-o", "run", "--device", "cpu")
+    asked = ("train", "tiny.toml", "--atoms", "atoms.npz.xz", "-o", "run", "--device", "cpu", "--seed", "7")
     done = run(*asked, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "3 models, step 0" in done.stdout
     assert "Weights: run/weights.pt" in done.stdout
+    weights = read_weights(tmp_path / "run" / "weights.pt", torch.device("cpu"))
+    assert weights["configuration"]["seed"] == 7
     done = run("export", "run/weights.pt", "small.onnx", "--atoms", "atoms.npz.xz", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("small.onnx: probabilities differ from PyTorch's by at most ")
