@@ -29,7 +29,7 @@ from haruspex_infer.errors import HaruspexError
 from haruspex_infer.example import example_map
 from haruspex_infer.mapfile import Map, read_map
 from haruspex_infer.normalise import INVERTED, Normaliser, is_inverted
-from haruspex_infer.outside import SURE, look_at_density
+from haruspex_infer.outside import look_at_density
 from haruspex_train.pairs import read_pairs
 
 Volume = NDArray[np.float32]
@@ -41,6 +41,7 @@ KINDS = {
     "scale": "voxel size may",
 }
 REFUSED = "refused"
+SURE = 0.9  # probability
 LARGE = "EMD-11007"
 
 
@@ -173,7 +174,7 @@ def main() -> None:
         "hand",
         "scale",
         "gain",
-        "sure of part",
+        "annotated of part",
         "of its mirror image",
     ]
     heads += ["annotated", "sure", "warnings"]

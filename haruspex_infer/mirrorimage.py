@@ -1,7 +1,7 @@
-"""Asks a network about the mirror image of a map: one that knows the hand is surer of the right one.
+"""Asks a network about the mirror image of a map: one that knows the hand annotates the right one.
 
 A network that was shown mirror images in training says little of a map of the wrong hand, and nothing of why.
-So where it is sure of little, the middle of the molecule is shown to it both ways.
+So where it annotates next to nothing, the middle of the molecule is shown to it both ways.
 """
 
 from dataclasses import replace
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from haruspex_infer.network import Contract
 from haruspex_infer.occupancy import CELL
-from haruspex_infer.outside import UNSURE, Outside, sure_share
+from haruspex_infer.outside import UNQUESTIONED, Outside, annotated_share
 from haruspex_infer.plan import Plan
 from haruspex_infer.session import Session
 
@@ -34,16 +34,18 @@ def with_mirror_image(found: Outside, plan: Plan, contract: Contract, session: S
     Returns
     -------
     Outside
-        As it is, where the network is sure enough already, or was shown nothing.
+        As it is, where the network annotates enough already, or was shown nothing.
     """
-    if found.sure >= UNSURE or not plan.tiles.tiles:
+    if found.annotated >= UNQUESTIONED or not plan.tiles.tiles:
         return found
     # the device had room for the tiles, and may have none for more
     room = round(plan.tiles.largest ** (1 / 3)) // contract.multiple * contract.multiple - 2 * contract.margin
     part = _part(plan, contract, max(contract.multiple, min(EDGE, room)))
     mirrored = np.ascontiguousarray(part[:, :, ::-1])
     return replace(
-        found, sure=_share(part, contract, session), sure_mirrored=_share(mirrored, contract, session)
+        found,
+        annotated=_share(part, contract, session),
+        annotated_mirrored=_share(mirrored, contract, session),
     )
 
 
@@ -66,4 +68,4 @@ def _part(plan: Plan, contract: Contract, edge: int) -> NDArray[np.float32]:
 def _share(part: NDArray[np.float32], contract: Contract, session: Session) -> float:
     probabilities = session.run(part[None, None])[0]
     inner = slice(contract.margin, -contract.margin or None)
-    return sure_share(probabilities, part[inner, inner, inner])
+    return annotated_share(probabilities, part[inner, inner, inner])

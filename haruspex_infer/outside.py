@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from haruspex_infer.annotatedmap import MOLECULE, Box
-from haruspex_infer.classes import CLASSES, HELIX, OTHER
+from haruspex_infer.classes import HELIX, OTHER
 from haruspex_infer.grid import Grid
 from haruspex_infer.idealhelix import fit, helix_axes, preference
 from haruspex_infer.mapfile import Map
@@ -39,11 +39,11 @@ DETAIL = 0.1
 CERTAIN = 3.5
 """Standard errors by which helices must fit better in the other hand."""
 
-SURE, UNSURE = 0.9, 0.05
-"""Probability from which a voxel is surely of a class, and the share of them that is not questioned."""
+UNQUESTIONED = 0.05
+"""Share of the molecular density that is annotated, from which nobody asks for the hand; maps have 0.2."""
 
-SURER, FEWEST = 5.0, 0.02
-"""How many times as much of the mirror image must be sure, and what share of it."""
+TIMES, LEAST = 5.0, 0.1
+"""How many times as much of the mirror image must be annotated, and what share of it."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Outside:
         Size of features as a multiple of what it is in proteins; see `haruspex_infer.spectrum`.
     scale_gain : float
         Likeness to proteins at that size, less that at the true one.
-    sure, sure_mirrored : float
-        Share of the molecular density that is surely helix, strand or nucleotide, in the map and in its
-        mirror image; the latter is not a number where nobody asked.
+    annotated, annotated_mirrored : float
+        Share of the molecular density that is helix, strand or nucleotide, in the map and in its mirror
+        image; the latter is not a number where nobody asked.
     """
 
     above_below: float
@@ -75,8 +75,8 @@ class Outside:
     hand: float
     scale: float
     scale_gain: float
-    sure: float = math.nan
-    sure_mirrored: float = math.nan
+    annotated: float = math.nan
+    annotated_mirrored: float = math.nan
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -94,10 +94,10 @@ class Outside:
                 f"helices look left-handed ({-self.hand:.0f} standard errors, {self.helices} pieces): "
                 "the map may have the wrong hand"
             )
-        elif self.sure_mirrored > max(FEWEST, SURER * self.sure):
+        elif self.annotated_mirrored > max(LEAST, TIMES * self.annotated):
             notes.append(
-                f"of the mirror image {self.sure_mirrored:.1%} is surely helix, strand or nucleotide, "
-                f"of the map {self.sure:.1%}: the map may have the wrong hand"
+                f"of the mirror image {self.annotated_mirrored:.0%} is helix, strand or nucleotide, "
+                f"of the map {self.annotated:.0%}: the map may have the wrong hand"
             )
         if self.scale_gain > GAIN and abs(math.log(self.scale)) > TOLERANCE:
             notes.append(
@@ -133,14 +133,13 @@ def look(map_: Map, source: "FieldOnGrid", offset: float, scale: float) -> Outsi
     density = (map_.density[box] - np.float32(offset)) / np.float32(scale)
     probabilities = source.part(box)
     found = judge(density, probabilities[HELIX.number], map_.grid.part(box))
-    return replace(found, sure=sure_share(probabilities, density))
+    return replace(found, annotated=annotated_share(probabilities, density))
 
 
-def sure_share(probabilities: NDArray[np.float32], density: NDArray[np.float32]) -> float:
-    """Return the share of the molecular density, normalised, that is surely helix, strand or nucleotide."""
-    molecule = density >= MOLECULE
-    best = np.maximum.reduce([probabilities[c.number][molecule] for c in CLASSES if c is not OTHER])
-    return float((best >= SURE).mean()) if best.size else 0.0
+def annotated_share(probabilities: NDArray[np.float32], density: NDArray[np.float32]) -> float:
+    """Return the share of the molecular density, normalised, that is helix, strand or nucleotide."""
+    of_molecule = probabilities[:, density >= MOLECULE]
+    return float((of_molecule.argmax(axis=0) != OTHER.number).mean()) if of_molecule.size else 0.0
 
 
 def look_at_density(map_: Map) -> Outside:

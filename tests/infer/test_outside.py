@@ -14,7 +14,7 @@ from haruspex_infer.annotator import Annotator
 from haruspex_infer.grid import Grid
 from haruspex_infer.idealhelix import fit, helix_axes, preference
 from haruspex_infer.mapfile import Map
-from haruspex_infer.outside import Outside, above_below, judge, sure_share
+from haruspex_infer.outside import Outside, above_below, annotated_share, judge
 from haruspex_infer.spectrum import PLACES, PROFILE, at, detail, feature_size, radial
 
 SHAPE, EDGE = (72, 72, 72), 1.1
@@ -167,20 +167,20 @@ def handed(tmp_path):
     return save_network(tmp_path / "handed.onnx", nodes, {"weight": weight}, metadata())
 
 
-def saw(shape=(48, 48, 48)):
+def saw():
     """Density that rises slowly and falls at once along x, in solvent."""
-    density = np.zeros(shape, np.float32)
-    density[12:36, 12:36, 12:36] = 0.5 + np.arange(24) / 24
+    density = np.zeros((48, 48, 72), np.float32)
+    density[12:36, 12:36, 12:60] = 0.5 + np.arange(48) / 48
     return density
 
 
 def test_a_network_that_knows_the_hand_is_asked_of_the_mirror_image(handed):
     annotator = Annotator(handed, "cpu")
     right, wrong = (annotator.annotate(Map.from_array(d, 1.1)) for d in (saw(), saw()[:, :, ::-1].copy()))
-    assert right.report["checks"]["sure"] > 0.5
-    assert right.report["checks"]["sure_mirrored"] is None  # sure enough
+    assert right.report["checks"]["annotated"] > 0.5
+    assert right.report["checks"]["annotated_mirrored"] is None  # enough is annotated
     checks = wrong.report["checks"]
-    assert checks["sure_mirrored"] > 3 * checks["sure"]
+    assert checks["annotated_mirrored"] > 5 * checks["annotated"]
     assert any("wrong hand" in warning for warning in wrong.warnings)
     assert not any("wrong hand" in warning for warning in right.warnings)
 
@@ -195,12 +195,12 @@ def test_the_part_that_is_mirrored_is_of_the_molecule(handed):
     assert (part > 0.5).sum() == (density > 0.5).sum()
 
 
-def test_of_the_molecule_what_is_surely_of_any_class_counts():
+def test_of_the_molecule_what_is_of_any_class_counts():
     density = np.ones((2, 2, 2), np.float32)
     density[1] = 0.0  # solvent
     probabilities = np.zeros((4, 2, 2, 2), np.float32)
     probabilities[0] = 1.0
     for voxel, number in enumerate((1, 2, 3)):
         probabilities[:, 0, voxel // 2, voxel % 2] = np.eye(4)[number]
-    assert sure_share(probabilities, density) == 0.75
-    assert sure_share(probabilities, np.zeros_like(density)) == 0.0
+    assert annotated_share(probabilities, density) == 0.75
+    assert annotated_share(probabilities, np.zeros_like(density)) == 0.0
