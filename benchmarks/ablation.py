@@ -52,6 +52,7 @@ def variants(steps: int) -> dict[str, Configuration]:
         "maps as sharp as real ones": replace(whole, simulation=blurred),
         "masks and flattened solvent": replace(whole, simulation=unmasked),
         "weight at the backbone and its ends": replace(whole, core=1.0, border=None),
+        "cross-entropy (focal + Dice)": replace(whole, loss="focal_and_dice"),
     }
 
 

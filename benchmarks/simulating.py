@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from haruspex_infer.mapfile import Map
 from haruspex_infer.structure import AMINO_ACID, Structure
 from haruspex_train.atoms import Draw
-from haruspex_train.density import Depositor, amplitude_table
+from haruspex_train.density import DENSE_PROTEIN, Depositor, amplitude_table
 from haruspex_train.reconstruction import Reconstruction
 from haruspex_train.settings import SimulationSettings
 
@@ -43,7 +43,6 @@ _SEED = 1976
 _TAIL, _HEAD = 17.0, 22.0  # Å from the protein's belt to which tails and head groups reach
 _CONTACT = 3.0  # Å between protein and detergent
 _CARBON = 2.51  # scattering amplitude, Å
-_PROTEIN = 0.132  # amplitude of dense protein in an Å³, without hydrogen as all that is simulated here
 _FLUID = 200.0  # Å², B factor: no two particles have the molecule in one place
 
 
@@ -104,7 +103,7 @@ def micelle(structure: Structure) -> Scatterers:
     tree = cKDTree(structure.xyz)
     low, high = structure.xyz.min(axis=0) - _HEAD, structure.xyz.max(axis=0) + _HEAD
     low[2], high[2] = -_HEAD, _HEAD
-    count = round(float(np.prod(high - low)) * _PROTEIN / _CARBON)
+    count = round(float(np.prod(high - low)) * DENSE_PROTEIN / _CARBON)
     points = rng.uniform(low, high, (count, 3))
     away = tree.query(points)[0]
     # a belt with a round edge

@@ -20,6 +20,9 @@ _OTHER_METAL = 7.0
 _CARBON_A = (0.0893, 0.2563, 0.7570, 1.0487, 0.3575)
 _CARBON_B = (0.2465, 1.7100, 6.4094, 18.6113, 50.2523)
 
+DENSE_PROTEIN = 0.132
+"""Scattering amplitude of dense protein without hydrogen, Å in an Å³."""
+
 B_LADDER = (0.0, 25.0, 60.0, 120.0, 220.0, 400.0)
 
 

@@ -14,7 +14,7 @@ import torch
 
 from haruspex_infer.classes import OTHER
 from haruspex_infer.errors import HaruspexError
-from haruspex_train.progress import read_weights, write_state
+from haruspex_train.progress import read_weights, stored, write_state
 
 
 def merge(snapshots: list[Path], out: Path, other_odds: float = 1.0) -> None:
@@ -54,9 +54,8 @@ def merge(snapshots: list[Path], out: Path, other_odds: float = 1.0) -> None:
             tensor = torch.stack([run["weights"][name].float() for run in runs]).mean(0)
         merged[name] = tensor
     merged["head.bias"][OTHER.number] += math.log(other_odds)
-    half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in merged.items()}
     parts = [{"step": run["step"], "digest": run["digest"]} for run in runs]
-    write_state(runs[-1] | {"merged": parts, "other_odds": other_odds, "weights": half}, out)
+    write_state(runs[-1] | {"merged": parts, "other_odds": other_odds, "weights": stored(merged)}, out)
 
 
 def _shapes(run: dict[str, Any]) -> dict[str, torch.Size]:

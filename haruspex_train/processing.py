@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from haruspex_train.atoms import AtomSource, CropAtoms, Draw
-from haruspex_train.density import Depositor
+from haruspex_train.density import DENSE_PROTEIN, Depositor
 from haruspex_train.settings import SimulationSettings
 
 SOFTNESS = 0.35
@@ -64,7 +64,7 @@ class Processing:
         # the smoothed molecule stands in for distances to atoms; 1 is dense protein
         width = draw.uniform(n, low=1.2, high=2.4).view(column)
         blur = torch.exp(-2 * torch.pi**2 * width.square() * q2)
-        protein = 0.055 * 2.4 * voxel_size.view(column) ** 3  # amplitude per voxel of dense protein
+        protein = DENSE_PROTEIN * voxel_size.view(column) ** 3
         smooth = self.depositor.real(envelope_f * blur * self.depositor.unspline) / protein
         level = density.clamp(min=0)
         level = (level.pow(4).sum((1, 2, 3)) / level.pow(3).sum((1, 2, 3)).clamp(min=1e-12)).view(column)

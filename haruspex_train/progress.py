@@ -120,8 +120,7 @@ class Progress:
         Raises
         ------
         HaruspexError
-            If a weight is no number, or too large for float16: the files of before are better. Or if they
-            cannot be written.
+            If a weight is no number: the files of before are better. Or if they cannot be written.
         """
         about: dict[str, Any] = {
             "configuration": self._configuration.as_dict(),
@@ -133,12 +132,12 @@ class Progress:
         if self.started_from is not None:
             about["started_from"] = self.started_from
         average = self._average.network.state_dict()
-        half = {k: v.half() if v.is_floating_point() else v for k, v in average.items()}
-        if not all(bool(v.isfinite().all()) for v in half.values()):
+        weights = stored(average)
+        if not all_numbers(weights):
             raise self.lost("Weights became no numbers")
-        write_state(about | {"weights": half}, self.weights_file)
+        write_state(about | {"weights": weights}, self.weights_file)
         if snapshot:
-            write_state(about | {"weights": half}, self.weights_file.with_stem(f"weights-{self.step}"))
+            write_state(about | {"weights": weights}, self.weights_file.with_stem(f"weights-{self.step}"))
         state = {
             "network": self._network.state_dict(),
             "average": average,
@@ -195,6 +194,19 @@ class Log:
         )
 
 
+def stored(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights as files keep them: kernels as float16, all else as it is.
+
+    Variances that batch normalisation keeps can exceed what float16 holds, and take next to no room.
+    """
+    return {name: weight.half() if weight.ndim > 1 else weight for name, weight in weights.items()}
+
+
+def all_numbers(weights: dict[str, Tensor]) -> bool:
+    """Whether no weight is infinite or no number."""
+    return all(bool(weight.isfinite().all()) for weight in weights.values())
+
+
 def read_weights(path: Path, device: torch.device) -> dict[str, Any]:
     """Read ``weights.pt`` of a training run.
 
@@ -207,11 +219,13 @@ def read_weights(path: Path, device: torch.device) -> dict[str, Any]:
     Raises
     ------
     HaruspexError
-        If the file is not one that training wrote.
+        If the file is not one that training wrote, or a weight is no number.
     """
     run = _read(path, device, "weights of a training run")
     if not {"weights", "configuration", "digest", "entries", "step", "seconds"} <= run.keys():
         raise HaruspexError(f"{path} holds no weights of a training run; give its weights.pt.")
+    if not all_numbers(run["weights"]):
+        raise HaruspexError(f"{path} holds weights that are no numbers; give others of the same run.")
     return run
 
 

@@ -52,6 +52,15 @@ class SimulationSettings:
     unexplained : tuple
         Strength of density that no atom explains, at the molecule and around it, relative to all density in
         each shell of resolution; `p_unexplained`.
+    micelle, micelle_tails : tuple
+        Density of the head groups of a belt of detergent or lipid, in that of dense protein, and of its tails
+        in that of the heads; `p_micelle`.
+    micelle_grain : tuple
+        How far the belt's atoms stand at places of their own: 1 is all of them at random, 0 an even belt.
+    b_micelle : tuple
+        Their B factor, Å².
+    p_micelle : float
+        Probability of such a belt.
     p_blobs : float
         Probability of shapeless density beside the molecule (detergent, lipids, disordered domains).
     p_zone, p_soft_mask, p_flatten : float
@@ -103,6 +112,11 @@ class SimulationSettings:
     low_noise: tuple[float, float] = (0.0, 0.15)
     unexplained: tuple[float, float] = (0.2, 0.9)
     p_unexplained: float = 0.0
+    micelle: tuple[float, float] = (0.4, 1.1)
+    micelle_tails: tuple[float, float] = (0.3, 0.8)
+    micelle_grain: tuple[float, float] = (0.0, 1.2)
+    b_micelle: tuple[float, float] = (80.0, 400.0)
+    p_micelle: float = 0.0
     p_blobs: float = 0.25
     p_zone: float = 0.29
     p_soft_mask: float = 0.16

@@ -17,6 +17,7 @@ from haruspex_train.density import Depositor
 from haruspex_train.disorder import Disorder
 from haruspex_train.labels import drop_faint, label, nearest_atom, without_classes
 from haruspex_train.library import TrainingAtoms
+from haruspex_train.micelle import Micelle
 from haruspex_train.processing import Processing
 from haruspex_train.reconstruction import Reconstruction
 from haruspex_train.scale import normalise_batch
@@ -79,6 +80,7 @@ class Simulator:
         self.draw = Draw(seed, device)
         self.normaliser = Normaliser()
         self._disorder = Disorder(self.source, self.draw, self.settings)
+        self._micelle = Micelle(self.depositor, self.draw, self.settings)
         self._reconstruct = Reconstruction(self.depositor, self.draw, self.settings)
         self._process = Processing(self.source, self.depositor, self.draw, self.settings)
         self._class_weights = torch.tensor(self.settings.class_weights, device=device)
@@ -98,6 +100,8 @@ class Simulator:
         grids = self.depositor.grids(atoms.crop, atoms.position, weight, b_factor, n)
         true = self.depositor.structure_factors(grids, voxel_size)
         envelope_f = torch.fft.rfftn(grids.sum(1), dim=(1, 2, 3))
+        if s.p_micelle:
+            true = true + self._micelle(envelope_f, voxel_size)
         density = self._reconstruct(true, voxel_size, d_min, b_total)
         density, kept = self._process(density, envelope_f, atoms, weight, voxel_size)
         inner = (slice(None), *(slice(self.margin, self.margin + self.edge),) * 3)

@@ -11,7 +11,7 @@ from test_train import TINY
 from haruspex_infer.errors import HaruspexError
 from haruspex_train.export import load_network
 from haruspex_train.merge import merge
-from haruspex_train.progress import read_weights
+from haruspex_train.progress import read_weights, write_state
 from haruspex_train.train import Schedule, train
 
 
@@ -70,3 +70,21 @@ def test_what_has_no_mean_is_told(run, training_file, tmp_path):
         with pytest.raises(HaruspexError, match="give a positive factor"):
             merge([run / "weights.pt"], tmp_path / "mean.pt", odds)
     assert not (tmp_path / "mean.pt").exists()
+
+
+def test_variances_beyond_float16_are_kept(run, tmp_path):
+    """Without bound they would silence a channel: 65,504 is the largest float16."""
+    state = read_weights(run / "weights.pt", torch.device("cpu"))
+    name = next(name for name in state["weights"] if name.endswith("running_var"))
+    state["weights"][name] = torch.full_like(state["weights"][name], 1e5)
+    write_state(state, tmp_path / "wide.pt")
+    merge([tmp_path / "wide.pt", tmp_path / "wide.pt"], tmp_path / "mean.pt")
+    assert (tensors(tmp_path / "mean.pt")[name] == 1e5).all()
+
+
+def test_weights_that_are_no_numbers_are_refused(run, tmp_path):
+    state = read_weights(run / "weights.pt", torch.device("cpu"))
+    state["weights"]["head.bias"][1] = torch.inf
+    write_state(state, tmp_path / "lost.pt")
+    with pytest.raises(HaruspexError, match=r"lost.pt holds weights that are no numbers"):
+        merge([tmp_path / "lost.pt"], tmp_path / "mean.pt")
