@@ -1,6 +1,6 @@
 """Trains the default network from nothing, and without each change that mattered, and draws the curves.
 
-    python benchmarks/ablation.py ATOMS PAIRS OUT [--only WHAT] [--picture CURVES.png]
+    python benchmarks/ablation.py ATOMS PAIRS OUT [--only WHAT]… [--picture CURVES.png]
 
 Short runs, alike but for what they lack. Their snapshots annotate the `val` maps; at a median recall of 0.95
 (`operating_point.py`) precisions can be compared. A run or a snapshot that OUT holds already is not repeated,
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("atoms", type=Path, help="training file of haruspex prepare")
     parser.add_argument("pairs", type=Path, help="folder of pairs with INDEX.tsv")
     parser.add_argument("out", type=Path, help="folder of the runs")
-    parser.add_argument("--only", help="one of the runs, by what it lacks")
+    parser.add_argument("--only", action="append", help="a run, by what it lacks; several times for several")
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--device", default="cuda", help="where to train")
     parser.add_argument("--annotate-on", default="auto", help="where the networks annotate")
@@ -102,7 +102,7 @@ def main() -> None:
     figures = {}
     schedule = Schedule(snapshot_every=options.steps // 4, validate_every=options.steps)
     for lacking, configuration in variants(options.steps).items():
-        if options.only in (None, lacking):
+        if options.only is None or lacking in options.only:
             run = options.out / lacking.replace(" ", "_")
             if not (run / f"weights-{options.steps}.pt").is_file():
                 train(configuration, options.atoms, run, options.device, schedule=schedule)

@@ -2,6 +2,7 @@
 
     python benchmarks/accuracy_simulated.py ATOMS
     python benchmarks/accuracy_simulated.py ATOMS --network new.onnx --network residual
+    python benchmarks/accuracy_simulated.py ATOMS --network residual --resolution 3 --crops 128 --split train
 
 ATOMS is the file that ``haruspex prepare`` wrote. Without ``--network`` all networks that ship are measured.
 Prints figures at the backbone (voxels within 1.5 Å of a backbone atom), then over all voxels, then what was
@@ -46,7 +47,8 @@ def confusions(scores: list[SimulatedScore]) -> str:
 def main() -> None:
     """Measure and print."""
     parser = parser_of(__doc__)
-    parser.add_argument("atoms", type=Path, help="training file; its val split is used")
+    parser.add_argument("atoms", type=Path, help="training file")
+    parser.add_argument("--split", choices=("val", "train"), default="val", help="train: models already seen")
     parser.add_argument("--network", action="append", help="name or ONNX file; may be given several times")
     parser.add_argument("--resolution", action="append", type=float, help="Å; several times for several")
     parser.add_argument("--crops", type=int, default=CROPS, help="crops a resolution")
@@ -55,7 +57,7 @@ def main() -> None:
     scores = []
     for score in simulated_scores(
         arguments.network or sorted(shipped_networks()),
-        load_training_atoms(arguments.atoms, "val"),
+        load_training_atoms(arguments.atoms, arguments.split),
         arguments.resolution or RESOLUTIONS,
         arguments.crops,
         device=arguments.device,

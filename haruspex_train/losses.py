@@ -46,7 +46,7 @@ def cross_entropy(
     if true_negative != 1:
         called_other = logits.detach().argmax(1) == OTHER.number
         weight = torch.where((truth == OTHER.number) & called_other, weight * true_negative, weight)
-    return (entropy * weight).sum() / (weight > 0).sum().clamp(min=1)
+    return (entropy * weight).sum() / counted(labels, weights).clamp(min=1)
 
 
 def focal_and_dice(
@@ -66,13 +66,19 @@ def focal_and_dice(
     log_p = functional.log_softmax(logits.float(), 1)
     log_right = log_p.gather(1, truth[:, None])[:, 0]
     focal = (1 - log_right.exp()) ** gamma * -log_right * weight
-    counted = (labels != IGNORE)[:, None]
-    p = log_p.exp() * counted
-    target = functional.one_hot(truth, len(CLASSES)).movedim(-1, 1) * counted
+    known = (labels != IGNORE)[:, None]
+    p = log_p.exp() * known
+    target = functional.one_hot(truth, len(CLASSES)).movedim(-1, 1) * known
     axes = (0, 2, 3, 4)
     overlap = (p * target).sum(axes)
     dice = (2 * overlap + 1) / (p.sum(axes) + target.sum(axes) + 1)
-    return focal.sum() / (weight > 0).sum().clamp(min=1) + (1 - dice).mean()
+    return focal.sum() / counted(labels, weights).clamp(min=1) + (1 - dice).mean()
+
+
+def counted(labels: Tensor, weights: Tensor) -> Tensor:
+    """Return how many voxels count in a loss: those whose truth is known and whose class has a weight."""
+    code = torch.where(labels == IGNORE, OTHER.number, plain(labels).long())
+    return ((labels != IGNORE) & (weights[code] > 0)).sum()
 
 
 def _truth_and_weight(

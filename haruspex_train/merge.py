@@ -54,8 +54,11 @@ def merge(snapshots: list[Path], out: Path, other_odds: float = 1.0) -> None:
             tensor = torch.stack([run["weights"][name].float() for run in runs]).mean(0)
         merged[name] = tensor
     merged["head.bias"][OTHER.number] += math.log(other_odds)
+    # what earlier merges multiplied is in the mean of the biases
+    earlier = math.exp(sum(math.log(run.get("other_odds", 1.0)) for run in runs) / len(runs))
     parts = [{"step": run["step"], "digest": run["digest"]} for run in runs]
-    write_state(runs[-1] | {"merged": parts, "other_odds": other_odds, "weights": stored(merged)}, out)
+    about = runs[-1] | {"merged": parts, "other_odds": earlier * other_odds}
+    write_state(about | {"weights": stored(merged)}, out)
 
 
 def _shapes(run: dict[str, Any]) -> dict[str, torch.Size]:

@@ -17,14 +17,13 @@ from haruspex_infer.errors import DeviceLostError, HaruspexError
 from haruspex_infer.files import prepare_folder, sole_use
 from haruspex_train.configuration import Configuration
 from haruspex_train.library import TrainingAtoms, load_training_atoms
-from haruspex_train.losses import cross_entropy, focal_and_dice
+from haruspex_train.losses import counted, cross_entropy, focal_and_dice
 from haruspex_train.networks import NETWORKS
 from haruspex_train.optimiser import optimiser_of
 from haruspex_train.parallel import ALONE, Processes, device_name, processes
 from haruspex_train.pool import SegmentPool
 from haruspex_train.progress import Log, MovingAverage, Progress, read_weights
 from haruspex_train.simulate import Simulator
-from haruspex_train.truth import IGNORE
 from haruspex_train.validation import HeldOut
 
 if TYPE_CHECKING:
@@ -275,7 +274,7 @@ def loss_of(
         loss = cross_entropy(
             logits, labels, weights, configuration.core, configuration.border, configuration.true_negative
         )
-    return loss * together.share((labels != IGNORE).sum())
+    return loss * together.share(counted(labels, weights))
 
 
 def _start_from(network: nn.Module, weights: Path, device: torch.device) -> dict[str, Any]:

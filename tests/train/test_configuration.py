@@ -86,6 +86,7 @@ def test_a_file_with_nested_settings(tmp_path):
         (WHOLE.replace("channels", "chanels"), "network_options do not suit the network .*chanels"),
         (WHOLE.replace("[1, 1]", "[1]"), "network_options do not suit the network"),
         (WHOLE.replace("p_zone = 0.5", "p_zone = 5"), "the probability p_zone is 5"),
+        (WHOLE + "p_soft_mask = 0.4", "p_zone, p_soft_mask and p_flatten are 1.1 together"),
         (WHOLE.replace("b_total = [[0.0, 10.0]]", ""), "b_total has 3 pairs for 1 resolution_bins"),
     ],
 )

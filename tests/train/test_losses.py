@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from haruspex_train.labels import BORDER, COIL, CORE
-from haruspex_train.losses import cross_entropy, focal_and_dice
+from haruspex_train.losses import counted, cross_entropy, focal_and_dice
 from haruspex_train.truth import IGNORE
 
 WEIGHTS = (0.5, 1.0, 1.2, 1.5, 0.7)
@@ -28,6 +28,13 @@ def by_hand(logits, core):
     truth = np.array([0, 1, 2, 3, 0, 1, 0, 0])
     weight = np.array([0.5, 1.0, 1.2, 1.5, 0.7, core * 1.0, core * 0.7, 0.0])
     return p, truth, weight
+
+
+def test_what_is_ignored_or_weighs_nothing_does_not_count(case):
+    _, labels, weights = case
+    assert counted(labels, weights) == 7
+    weights[4] = 0  # coil: one voxel away from the backbone, one at it
+    assert counted(labels, weights) == 5
 
 
 @pytest.mark.parametrize("core", [1.0, 4.0])

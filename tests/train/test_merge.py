@@ -61,6 +61,15 @@ def test_the_odds_of_other_change_by_the_factor(run, tmp_path):
     np.testing.assert_allclose((odds[1] - odds[0]).numpy(), math.log(0.5), atol=2e-3)
 
 
+def test_factors_on_the_odds_of_other_add_up(run, tmp_path):
+    """The mean of weights of which one was shifted is shifted by half, on the scale of logarithms."""
+    merge([run / "weights.pt"], tmp_path / "one.pt", 0.64)
+    merge([tmp_path / "one.pt", run / "weights.pt"], tmp_path / "two.pt", 0.5)
+    assert read_weights(tmp_path / "two.pt", torch.device("cpu"))["other_odds"] == pytest.approx(0.8 * 0.5)
+    plain, shifted = tensors(run / "weights.pt")["head.bias"], tensors(tmp_path / "two.pt")["head.bias"]
+    assert (shifted - plain)[0].item() == pytest.approx(math.log(0.8 * 0.5), abs=1e-3)
+
+
 def test_what_has_no_mean_is_told(run, training_file, tmp_path):
     wider = replace(TINY, batch=2, steps=1, network_options={"channels": [8, 8], "blocks": [1, 1]})
     other = train(wider, training_file, tmp_path / "other", "cpu", schedule=Schedule(validate_every=100))
