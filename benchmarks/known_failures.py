@@ -57,6 +57,8 @@ STRAIGHT_ENTRIES = ("3txs", "5x12")
 HAIRPIN_ENTRIES = ("3s60", "2vq4")
 DNA_ENTRIES, RNA_ENTRIES = ("1a74", "1b3t"), ("1kxk", "1nlc")
 MEMBRANE_ENTRY = "3cap"
+FAINT = "EMD-21457"
+"""The map whose strands blur away: segmented, its negative density cut off."""
 
 BESIDE = 3.5
 """Å from the nearest atom of the protein beyond which density is that of the micelle."""
@@ -209,6 +211,8 @@ def coarse(maps: Maps) -> Case:
     ):
         rows += [row(label.name, seen, true(label.number), where) for label in (HELIX, STRAND)]
         rows.append(row("coil", seen, coil, where))
+    faint = [seen for seen in smooth if seen.name.startswith(FAINT)]
+    rows.append(row("strand", faint, true(STRAND.number), f"{FAINT}, blurred to 6 Å"))
     middle = real[0].structure.xyz.mean(axis=0)
     return rows, [section(s.name, s, middle) for s in (real[0], smooth[0], empty[0])]
 
