@@ -249,8 +249,8 @@ def _refuse_impossible_maps(s: SimulationSettings, where: str) -> None:
     masks = s.p_zone + s.p_soft_mask + s.p_flatten
     if masks > 1:
         raise HaruspexError(
-            f"The configuration {where} cannot work: a crop has one kind of mask, and p_zone, p_soft_mask and "
-            f"p_flatten are {masks:g} together."
+            f"The configuration {where} cannot work: a crop has one kind of mask, and p_zone, p_soft_mask "
+            f"and p_flatten are {masks:g} together."
         )
     if len(s.b_total) != len(s.resolution_bins):
         raise HaruspexError(

@@ -8,10 +8,10 @@ from haruspex_train.density import DENSE_PROTEIN, Depositor, amplitude_table, ca
 from haruspex_train.settings import SimulationSettings
 
 HALF_THICKNESS, HEAD_WIDTH = (12.0, 20.0), 3.5
-"""Å from the middle of the belt to its head groups, and their spread: micelles and bilayers are 30 to 45 Å thick."""
+"""Å from the middle of a belt to its head groups, and their spread. Micelles are 30 to 45 Å thick."""
 
 REACH, FAINT = (5.0, 13.0), 0.04
-"""Å by which the molecule is blurred, and the share of dense protein left where the belt ends: 9 to 23 Å away."""
+"""Å by which the molecule is blurred, and the share of protein left where a belt ends: 9 to 23 Å off."""
 
 CONTACT = 1.8
 """Å by which the molecule is blurred where belt and molecule meet."""

@@ -81,7 +81,13 @@ def test_none_is_drawn_where_none_is_asked_for(ball):
 
 def test_crops_hold_belts_that_are_other(tiny_atoms):
     clean = replace(
-        SimulationSettings(), p_blobs=0.0, p_zone=0.0, p_soft_mask=0.0, p_flatten=0.0, p_gamma=0.0, p_clamp=0.0
+        SimulationSettings(),
+        p_blobs=0.0,
+        p_zone=0.0,
+        p_soft_mask=0.0,
+        p_flatten=0.0,
+        p_gamma=0.0,
+        p_clamp=0.0,
     )
     bare, clad = (
         Simulator(tiny_atoms, 48, CPU, 4, settings).batch(6, 3.5)
