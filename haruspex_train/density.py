@@ -132,6 +132,22 @@ class Depositor:
         count = torch.zeros(rings, device=power.device).index_add_(0, ring, torch.ones_like(power[0]))
         return (total / count.clamp(min=1))[:, ring].view(coefficients.shape)
 
+    def blurred(self, envelope_f: Tensor, width: Tensor | float, voxel_size: Tensor) -> Tensor:
+        """Return the molecule blurred so far that no atom is told from another; dense protein is 1.
+
+        Parameters
+        ----------
+        envelope_f : Tensor, complex
+            Transform of the amplitudes on the grid.
+        width : Tensor or float
+            Standard deviation of the Gaussian in Å, to broadcast over the crops.
+        voxel_size : Tensor (n,)
+            Å.
+        """
+        fall = torch.exp(-2 * torch.pi**2 * width**2 * self.q2(voxel_size))
+        protein = DENSE_PROTEIN * voxel_size[:, None, None, None] ** 3
+        return self.real(envelope_f * fall * self.unspline) / protein
+
     def real(self, coefficients: Tensor) -> Tensor:
         """Transform back to the grid."""
         return torch.fft.irfftn(coefficients, s=(self.edge,) * 3, dim=(1, 2, 3))

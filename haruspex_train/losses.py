@@ -77,18 +77,21 @@ def focal_and_dice(
 
 def counted(labels: Tensor, weights: Tensor) -> Tensor:
     """Return how many voxels count in a loss: those whose truth is known and whose class has a weight."""
-    code = torch.where(labels == IGNORE, OTHER.number, plain(labels).long())
-    return ((labels != IGNORE) & (weights[code] > 0)).sum()
+    return ((labels != IGNORE) & (weights[_codes(labels)] > 0)).sum()
+
+
+def _codes(labels: Tensor) -> Tensor:
+    """Return classes and coil as indices of weights; what is ignored as *other*."""
+    return torch.where(labels == IGNORE, OTHER.number, plain(labels).long())
 
 
 def _truth_and_weight(
     labels: Tensor, weights: Tensor, core: float, border: float | None
 ) -> tuple[Tensor, Tensor]:
     """Class numbers, and the weight of every voxel."""
-    ignored = labels == IGNORE
-    code = torch.where(ignored, OTHER.number, plain(labels).long())
+    code = _codes(labels)
     factor = torch.where(labels >= CORE, core, 1.0)
     factor = torch.where(labels >= BORDER, core if border is None else border, factor)
     weight = weights[code] * factor
     truth = torch.where(code == COIL, OTHER.number, code)
-    return truth, torch.where(ignored, 0, weight)
+    return truth, torch.where(labels == IGNORE, 0, weight)

@@ -52,16 +52,9 @@ class Micelle:
         s, draw, n = self.settings, self.draw, len(voxel_size)
         column = (n, 1, 1, 1)
         q2 = self.depositor.q2(voxel_size)
-        voxel = voxel_size.view(column)
-        protein = DENSE_PROTEIN * voxel**3
-
-        def blurred(width: Tensor | float) -> Tensor:
-            fall = torch.exp(-2 * torch.pi**2 * width**2 * q2)
-            return self.depositor.real(envelope_f * fall * self.depositor.unspline) / protein
-
-        beside = torch.sigmoid(12 * (0.25 - blurred(CONTACT)))
+        beside = torch.sigmoid(12 * (0.25 - self.depositor.blurred(envelope_f, CONTACT, voxel_size)))
         reach = draw.uniform(n, low=REACH[0], high=REACH[1]).view(column)
-        close = torch.sigmoid(6 * (blurred(reach) / FAINT - 1))
+        close = torch.sigmoid(6 * (self.depositor.blurred(envelope_f, reach, voxel_size) / FAINT - 1))
 
         across = self._across(voxel_size, n)
         half = draw.uniform(n, low=HALF_THICKNESS[0], high=HALF_THICKNESS[1]).view(column)
@@ -69,6 +62,7 @@ class Micelle:
         heads = torch.exp(-((across - half) / HEAD_WIDTH).square() / 2)
         slab = torch.sigmoid(half + HEAD_WIDTH - across) * (tails + (1 - tails) * heads)
         strength = draw.uniform(n, low=s.micelle[0], high=s.micelle[1]) * draw.happens(s.p_micelle, n)
+        protein = DENSE_PROTEIN * voxel_size.view(column) ** 3
         density = strength.view(column) * protein * slab * beside * close
 
         # atoms at random places: as many as the density holds, each with its square of the amplitude

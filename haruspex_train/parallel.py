@@ -56,7 +56,7 @@ class Processes:
         own = lanes // self.count
         return lanes, range(self.rank * own, (self.rank + 1) * own)
 
-    def share(self, counted: Tensor) -> Tensor | float:
+    def share(self, counted: Tensor) -> Tensor:
         """Return the factor on the mean loss of this process that makes the mean of all that of the batch.
 
         Parameters
@@ -64,8 +64,6 @@ class Processes:
         counted : Tensor
             Number of voxels that count in this process's share of the batch.
         """
-        if self.count == 1:
-            return 1.0
         own = counted.to(torch.float32)
         return own / self.mean(own).clamp(min=1)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from haruspex_train.atoms import AtomSource, CropAtoms, Draw
-from haruspex_train.density import DENSE_PROTEIN, Depositor
+from haruspex_train.density import Depositor
 from haruspex_train.settings import SimulationSettings
 
 SOFTNESS = 0.35
@@ -63,9 +63,7 @@ class Processing:
         q2 = self.depositor.q2(voxel_size)
         # the smoothed molecule stands in for distances to atoms; 1 is dense protein
         width = draw.uniform(n, low=1.2, high=2.4).view(column)
-        blur = torch.exp(-2 * torch.pi**2 * width.square() * q2)
-        protein = DENSE_PROTEIN * voxel_size.view(column) ** 3
-        smooth = self.depositor.real(envelope_f * blur * self.depositor.unspline) / protein
+        smooth = self.depositor.blurred(envelope_f, width, voxel_size)
         level = density.clamp(min=0)
         level = (level.pow(4).sum((1, 2, 3)) / level.pow(3).sum((1, 2, 3)).clamp(min=1e-12)).view(column)
 
@@ -89,7 +87,7 @@ class Processing:
         flat = kind >= 1 - s.p_flatten
         part = (zone | soft) & draw.happens(s.p_part, n)
         if bool(part.any()):
-            smooth = torch.where(part.view(column), self._part(atoms, weight, blur, protein, n), smooth)
+            smooth = torch.where(part.view(column), self._part(atoms, weight, width, voxel_size), smooth)
         border = draw.uniform(n, low=0.02, high=0.25).view(column)
         hard_mask = (smooth > border).float()
         # the sigmoid lowered to end at nothing: a mask must not leave a ghost of what it removes
@@ -125,8 +123,9 @@ class Processing:
         near = near / near.square().mean((1, 2, 3), keepdim=True).sqrt()
         return strength.view(column) * near * noise
 
-    def _part(self, atoms: CropAtoms, weight: Tensor, blur: Tensor, protein: Tensor, n: int) -> Tensor:
+    def _part(self, atoms: CropAtoms, weight: Tensor, width: Tensor, voxel_size: Tensor) -> Tensor:
         """Return the smoothed density of the residues around the centre of each crop, as of one chain."""
+        n = len(voxel_size)
         residue = self.source.residue[atoms.index]
         before = self.draw.uniform(n, low=30.0, high=400.0)
         after = self.draw.uniform(n, low=30.0, high=400.0)
@@ -135,4 +134,4 @@ class Processing:
         zero = torch.zeros_like(weight)
         grids = self.depositor.grids(atoms.crop, atoms.position, weight * mine, zero, n)
         transformed = torch.fft.rfftn(grids[:, 0], dim=(1, 2, 3))
-        return self.depositor.real(transformed * blur * self.depositor.unspline) / protein
+        return self.depositor.blurred(transformed, width, voxel_size)

@@ -274,7 +274,7 @@ def loss_of(
         loss = cross_entropy(
             logits, labels, weights, configuration.core, configuration.border, configuration.true_negative
         )
-    return loss * together.share(counted(labels, weights))
+    return loss if together.count == 1 else loss * together.share(counted(labels, weights))
 
 
 def _start_from(network: nn.Module, weights: Path, device: torch.device) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from test_simulate import UNTOUCHED
 
 from haruspex_train.atoms import Draw
 from haruspex_train.density import DENSE_PROTEIN, Depositor
@@ -80,18 +81,9 @@ def test_none_is_drawn_where_none_is_asked_for(ball):
 
 
 def test_crops_hold_belts_that_are_other(tiny_atoms):
-    clean = replace(
-        SimulationSettings(),
-        p_blobs=0.0,
-        p_zone=0.0,
-        p_soft_mask=0.0,
-        p_flatten=0.0,
-        p_gamma=0.0,
-        p_clamp=0.0,
-    )
     bare, clad = (
         Simulator(tiny_atoms, 48, CPU, 4, settings).batch(6, 3.5)
-        for settings in (clean, replace(clean, p_micelle=1.0, micelle=(1.0, 1.0)))
+        for settings in (UNTOUCHED, replace(UNTOUCHED, p_micelle=1.0, micelle=(1.0, 1.0)))
     )
     assert (clad.density > 0.3).float().mean() > 1.3 * (bare.density > 0.3).float().mean()
     # the molecule and its classes are the same, but for voxels next to the threshold of faint density
