@@ -111,6 +111,9 @@ class Configuration:
 def load_configuration(name: str) -> Configuration:
     """Read a configuration.
 
+    Where a file names a ``base``, another configuration that ships or a TOML file beside it, all that it does
+    not set itself, the ranges of ``[simulation]`` one by one, is as it is there.
+
     Parameters
     ----------
     name : str
@@ -119,28 +122,43 @@ def load_configuration(name: str) -> Configuration:
     Raises
     ------
     HaruspexError
-        If there is no such configuration, or it holds an unknown, missing or impossible setting.
+        If there is no such configuration, bases go in a circle, or it holds an unknown, missing or impossible
+        setting.
     """
-    shipped = resources.files("haruspex_train") / "configurations" / f"{name}.toml"
-    source = Path(name) if name.endswith(".toml") else shipped
-    if not source.is_file():
-        raise HaruspexError(
-            f"There is no configuration {name}: give one of {', '.join(shipped_names())} or a TOML file."
-        )
-    try:
-        values = tomllib.loads(source.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
-        raise HaruspexError(f"The configuration {name} is not valid TOML: {fault}.") from fault
-    values = _tuples(values)
-    simulation = values.pop("simulation", {})
-    _check(values, Configuration, name)
-    _check(simulation, SimulationSettings, f"{name}, [simulation]")
+    values = _values(name, Path(), ())
     missing = [f.name for f in fields(Configuration) if _required(f) and f.name not in values]
     if missing:
         raise HaruspexError(f"The configuration {name} lacks the settings {', '.join(missing)}.")
-    made = Configuration(**values, simulation=SimulationSettings(**simulation))
+    simulation = SimulationSettings(**values.pop("simulation", {}))
+    made = Configuration(**values, simulation=simulation)
     _refuse_impossible(made, name)
     return made
+
+
+def _values(name: str, beside: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    """Return what a configuration and its bases set; `above` are the files whose base it is."""
+    shipped = resources.files("haruspex_train") / "configurations" / f"{name}.toml"
+    source = beside / name if name.endswith(".toml") else Path(str(shipped))
+    if not source.is_file():
+        known = ", ".join(shipped_names())
+        place = f", the base of {above[-1].name}" if above else ""
+        raise HaruspexError(f"There is no configuration {name}{place}: give one of {known} or a TOML file.")
+    if source.resolve() in above:
+        raise HaruspexError(f"The configuration {name} is its own base, by way of others or at once.")
+    try:
+        values = _tuples(tomllib.loads(source.read_text(encoding="utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
+        raise HaruspexError(f"The configuration {name} is not valid TOML: {fault}.") from fault
+    base = values.pop("base", None)
+    simulation = values.pop("simulation", {})
+    _check(values, Configuration, name)
+    _check(simulation, SimulationSettings, f"{name}, [simulation]")
+    if base is None:
+        return values | {"simulation": simulation}
+    if not isinstance(base, str):
+        raise HaruspexError(f"The configuration {name} gives base as {base!r}; it must be str.")
+    inherited = _values(base, source.parent, (*above, source.resolve()))
+    return inherited | values | {"simulation": inherited["simulation"] | simulation}
 
 
 def changed(configuration: Configuration, **settings: Any) -> Configuration:  # noqa: ANN401

@@ -1,5 +1,7 @@
 """Named configurations and TOML files."""
 
+from dataclasses import replace
+
 import pytest
 
 from haruspex_infer.errors import HaruspexError
@@ -54,6 +56,38 @@ def test_a_file_with_nested_settings(tmp_path):
     # what the file leaves out
     assert made.learning_rate == Configuration("", "", 1, 1, 1).learning_rate
     hash(made.simulation)
+
+
+def test_a_base_gives_what_the_file_leaves_out(tmp_path):
+    made = load_configuration(write(tmp_path, 'base = "residual"\nsteps = 7\n[simulation]\np_zone = 0.1'))
+    residual = load_configuration("residual")
+    assert made == replace(residual, steps=7, simulation=replace(residual.simulation, p_zone=0.1))
+    assert residual.simulation.p_mirrored == 0.1  # of a base of its own
+
+
+def test_a_base_may_be_a_file_beside(tmp_path, monkeypatch):
+    write(tmp_path, WHOLE)
+    (tmp_path / "longer.toml").write_text('base = "mine.toml"\nsteps = 20\n')
+    monkeypatch.chdir("/")
+    made = load_configuration(str(tmp_path / "longer.toml"))
+    assert made == replace(load_configuration(str(tmp_path / "mine.toml")), steps=20)
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [
+        ("'mine.toml'", r"mine.toml is its own base"),
+        ("'other.toml'", r"mine.toml is its own base"),
+        ("'resnet'", "There is no configuration resnet, the base of mine.toml: give one of mostosi2020"),
+        ("'faulty.toml'", "faulty.toml holds unknown settings: stepps"),
+        ("3", "mine.toml gives base as 3; it must be str"),
+    ],
+)
+def test_bases_that_are_none(tmp_path, base, message):
+    (tmp_path / "other.toml").write_text("base = 'mine.toml'")
+    (tmp_path / "faulty.toml").write_text("stepps = 3")
+    with pytest.raises(HaruspexError, match=message):
+        load_configuration(write(tmp_path, f"base = {base}\n{WHOLE}"))
 
 
 @pytest.mark.parametrize(
