@@ -6,10 +6,12 @@ A turned map holds the same molecule, so what its residues are called should not
 as it lies and in other orientations, all without interpolation and none a mirror image, and the answer is
 turned back to the model. Prints, for each network, the lowest, mean and highest recall and precision of each
 map, and the medians over maps in each orientation, with the mean negative logarithm of the probability of
-what the residues of all maps are. Maps and residues are those of `operating_point.py`.
+what the residues of all maps are; then the mean of these rows, and what the mean of the answers of all
+orientations gives. Maps and residues are those of `operating_point.py`.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,12 @@ def judged_turned(annotator: Annotator, pair: Pair, orientations: list[int]) -> 
     return found
 
 
+def mean_of(answers: list[JudgedResidues]) -> JudgedResidues:
+    """Return residues with the mean of the probabilities of several answers."""
+    probability = np.mean([residues.probability for residues in answers], axis=0)
+    return replace(answers[0], probability=probability, predicted=probability.argmax(axis=1).astype(np.uint8))
+
+
 def table_head(*columns: str) -> str:
     """Return the first two lines of a table."""
     return "| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|"
@@ -97,6 +105,9 @@ def main() -> None:
         for number, row in enumerate(rows):
             print(f"| {number or 'as it lies'} | " + " | ".join(f"{value:.3f}" for value in row) + " |")
         print("| **mean** | " + " | ".join(f"{value:.3f}" for value in np.mean(rows, axis=0)) + " |")
+        averaged = [mean_of(answers) for answers in maps]
+        row = medians(averaged) + together(averaged)
+        print("| answers averaged | " + " | ".join(f"{value:.3f}" for value in row) + " |")
 
 
 if __name__ == "__main__":

@@ -67,9 +67,6 @@ class Configuration:
         Steps of linear warm-up.
     clip : float
         Largest norm of the gradient; 0 leaves it alone.
-    frozen_statistics : bool
-        Whether batch normalisation keeps the statistics of the weights that a run starts from: batches of a
-        few crops measure them badly.
     ema : float
         Decay of the moving average of weights that validates and ships; 0 uses the weights themselves.
     seed : int
@@ -102,7 +99,6 @@ class Configuration:
     schedule: str = "cosine"
     warm_up: int = 0
     clip: float = 0.0
-    frozen_statistics: bool = False
     ema: float = 0.0
     seed: int = 0
     simulation: SimulationSettings = field(default_factory=SimulationSettings)

@@ -133,10 +133,7 @@ def _train(
 
     network = NETWORKS[configuration.network](**configuration.network_options).to(where)
     started_from = None if start_from is None else _start_from(network, start_from, where)
-    if configuration.frozen_statistics:
-        _freeze_statistics(network, start_from)
-    else:
-        together.share_statistics(network)
+    together.share_statistics(network)
     network.channels_last()
     average = MovingAverage(network, configuration.ema)
     optimiser = optimiser_of(configuration, network, fused=where.type == "cuda")
@@ -291,15 +288,3 @@ def _start_from(network: nn.Module, weights: Path, device: torch.device) -> dict
             "start from weights of the same network."
         ) from fault
     return run
-
-
-def _freeze_statistics(network: nn.Module, start_from: Path | None) -> None:
-    """Let batch normalisation use the statistics it holds, and not measure them."""
-    if start_from is None:
-        raise HaruspexError(
-            "frozen_statistics keeps the statistics of the weights that a run starts from: say which with "
-            "--start-from, or leave it out of the configuration."
-        )
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm3d):
-            module.eval()

@@ -57,27 +57,6 @@ def rows(folder):
         return list(csv.DictReader(table, delimiter="\t"))
 
 
-def statistics(path):
-    weights = read_weights(path, torch.device("cpu"))["weights"]
-    return {name: value for name, value in weights.items() if "running" in name}
-
-
-def test_statistics_can_be_frozen(training_file, tmp_path):
-    first = train(TINY, training_file, tmp_path / "first", "cpu")
-    going_on = replace(TINY, steps=2, seed=1)
-    moved = train(going_on, training_file, tmp_path / "moved", "cpu", start_from=first)
-    kept = train(replace(going_on, frozen_statistics=True), training_file, tmp_path / "kept", "cpu", first)
-    assert all(torch.equal(value, statistics(kept)[name]) for name, value in statistics(first).items())
-    assert not all(torch.equal(value, statistics(moved)[name]) for name, value in statistics(first).items())
-    learned = read_weights(kept, torch.device("cpu"))["weights"]["stem.weight"]
-    assert not torch.equal(learned, read_weights(first, torch.device("cpu"))["weights"]["stem.weight"])
-
-
-def test_statistics_of_nothing_cannot_be_frozen(training_file, tmp_path):
-    with pytest.raises(HaruspexError, match="say which with --start-from"):
-        train(replace(TINY, frozen_statistics=True), training_file, tmp_path / "run", "cpu")
-
-
 def test_files_of_a_run(training_file, tmp_path):
     weights = train(TINY, training_file, tmp_path / "run", "cpu", schedule=OFTEN)
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["checkpoint.pt", "log.tsv", "weights.pt"]
