@@ -10,19 +10,22 @@ maps together: macro F1, and the mean negative logarithm of the probability of w
 on the residues' mean probabilities; ``haruspex merge --other-odds`` builds it into a network.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from commandline import add_pairs, parser_of
+from numpy.typing import NDArray
 
 from haruspex_infer.annotator import Annotator
 from haruspex_infer.classes import HELIX, OTHER, STRAND
-from haruspex_infer.structure import AMINO_ACID, read_structure
+from haruspex_infer.mapfile import Map
+from haruspex_infer.structure import AMINO_ACID, Structure, read_structure
 from haruspex_train.annotations import Annotations
 from haruspex_train.figures import pooled
 from haruspex_train.judged import JudgedResidues, judge
-from haruspex_train.pairs import read_pairs
+from haruspex_train.pairs import Pair, read_pairs
 from haruspex_train.scoreboard import RESOLUTION_LIMIT, difference_table
 from haruspex_train.secondary import residue_classes
 from haruspex_train.uncertainty import differences
@@ -35,20 +38,33 @@ COLUMNS = ("recall", "precision", "helix F1", "strand F1", "all: macro F1", "all
 _LEAST = 1e-6  # probability
 
 
+def protein_pairs(folder: Path, split: str) -> Iterator[tuple[Pair, Structure]]:
+    """Yield the pairs of 4 Å or better that hold protein, with their models."""
+    for pair in read_pairs(folder, split):
+        if pair.resolution <= RESOLUTION_LIMIT:
+            structure = read_structure(pair.model_paths)
+            if (structure.kind == AMINO_ACID).any():
+                yield pair, structure
+
+
+def resolved(probabilities: NDArray[np.float32], map_: Map, structure: Structure) -> JudgedResidues:
+    """Return the residues of a map that the published figures count."""
+    judged = judge(probabilities, map_.density, map_.grid, structure, residue_classes(structure))
+    return judged.chosen(judged.resolved)
+
+
 def resolved_residues(annotations: Annotations, folder: Path, split: str) -> list[JudgedResidues]:
     """Return the residues of each map that the published figures count."""
     found = []
-    for pair in read_pairs(folder, split):
-        if pair.resolution > RESOLUTION_LIMIT:
-            continue
-        structure = read_structure(pair.model_paths)
-        if not (structure.kind == AMINO_ACID).any():
-            continue
+    for pair, structure in protein_pairs(folder, split):
         seen = annotations.of(pair.map_path)
-        classes = residue_classes(structure)
-        judged = judge(seen.probabilities, seen.map.density, seen.map.grid, structure, classes)
-        found.append(judged.chosen(judged.resolved))
+        found.append(resolved(seen.probabilities, seen.map, structure))
     return found
+
+
+def answered(residues: JudgedResidues, probability: NDArray[np.float32]) -> JudgedResidues:
+    """Return residues with other probabilities, and the classes that follow."""
+    return replace(residues, probability=probability, predicted=probability.argmax(axis=1).astype(np.uint8))
 
 
 def shifted(residues: JudgedResidues, factor: float) -> JudgedResidues:
@@ -56,7 +72,7 @@ def shifted(residues: JudgedResidues, factor: float) -> JudgedResidues:
     probability = residues.probability.copy()
     probability[:, OTHER.number] *= factor
     probability /= probability.sum(axis=1, keepdims=True)
-    return replace(residues, probability=probability, predicted=probability.argmax(axis=1).astype(np.uint8))
+    return answered(residues, probability)
 
 
 def together(maps: list[JudgedResidues]) -> list[float]:

@@ -10,68 +10,50 @@ what the residues of all maps are; then the mean of these rows, and what the mea
 orientations gives. Maps and residues are those of `operating_point.py`.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from commandline import add_pairs, parser_of
 from numpy.typing import NDArray
-from operating_point import COLUMNS, medians, together
+from operating_point import COLUMNS, answered, medians, protein_pairs, resolved, together
 
 from haruspex_infer.annotator import Annotator
 from haruspex_infer.mapfile import Map, read_map
-from haruspex_infer.structure import AMINO_ACID, read_structure
-from haruspex_train.judged import JudgedResidues, judge
-from haruspex_train.pairs import Pair, read_pairs
-from haruspex_train.pool import ROTATIONS
-from haruspex_train.scoreboard import RESOLUTION_LIMIT
-from haruspex_train.secondary import residue_classes
+from haruspex_infer.structure import Structure
+from haruspex_train.judged import JudgedResidues
+from haruspex_train.pairs import Pair
+from haruspex_train.pool import ROTATIONS, rotate
 
 
 def turned(volumes: NDArray[Any], number: int) -> NDArray[Any]:
     """Return volumes (…, z, y, x) in one of the 24 orientations; 0 leaves them as they lie."""
-    axes, flips = ROTATIONS[number]
-    lead = volumes.ndim - 3
-    moved = volumes.transpose(*range(lead), *(lead + axis for axis in axes))
-    return np.ascontiguousarray(np.flip(moved, tuple(lead + axis for axis in flips)))
+    return np.ascontiguousarray(rotate(torch.from_numpy(volumes), number).numpy())
 
 
-def turned_back(volumes: NDArray[Any], number: int) -> NDArray[Any]:
-    """Return turned volumes as they lay before."""
-    axes, flips = ROTATIONS[number]
-    lead = volumes.ndim - 3
-    moved = np.flip(volumes, tuple(lead + axis for axis in flips))
-    order = (lead + int(axis) for axis in np.argsort(axes))
-    return np.ascontiguousarray(moved.transpose(*range(lead), *order))
+def opposite(number: int) -> int:
+    """Return the rotation that undoes another."""
+    cube = torch.arange(27).reshape(3, 3, 3)
+    moved = rotate(cube, number)
+    return next(other for other in range(len(ROTATIONS)) if torch.equal(rotate(moved, other), cube))
 
 
-def protein_pairs(folder: Path) -> Iterator[Pair]:
-    """Yield the `val` pairs of 4 Å or better that hold protein."""
-    for pair in read_pairs(folder, "val"):
-        protein = (read_structure(pair.model_paths).kind == AMINO_ACID).any()
-        if pair.resolution <= RESOLUTION_LIMIT and protein:
-            yield pair
-
-
-def judged_turned(annotator: Annotator, pair: Pair, orientations: list[int]) -> list[JudgedResidues]:
+def judged_turned(
+    annotator: Annotator, pair: Pair, structure: Structure, orientations: list[int]
+) -> list[JudgedResidues]:
     """Return the residues of one map as annotated in each orientation."""
-    map_, structure = read_map(pair.map_path), read_structure(pair.model_paths)
-    classes, found = residue_classes(structure), []
+    map_, found = read_map(pair.map_path), []
     for number in orientations:
         z, y, x = (map_.grid.voxel_size[axis] for axis in ROTATIONS[number][0])
         annotation = annotator.annotate(Map.from_array(turned(map_.density, number), (z, y, x)))
-        probabilities = turned_back(np.asarray(annotation.probabilities), number)
-        judged = judge(probabilities, map_.density, map_.grid, structure, classes)
-        found.append(judged.chosen(judged.resolved))
+        found.append(resolved(turned(annotation.probabilities, opposite(number)), map_, structure))
     return found
 
 
 def mean_of(answers: list[JudgedResidues]) -> JudgedResidues:
     """Return residues with the mean of the probabilities of several answers."""
-    probability = np.mean([residues.probability for residues in answers], axis=0)
-    return replace(answers[0], probability=probability, predicted=probability.argmax(axis=1).astype(np.uint8))
+    return answered(answers[0], np.mean([residues.probability for residues in answers], axis=0))
 
 
 def table_head(*columns: str) -> str:
@@ -88,14 +70,14 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=8, help="orientations, of 24")
     options = parser.parse_args()
     orientations = [round(number) for number in np.linspace(0, len(ROTATIONS) - 1, options.turns)]
-    pairs = list(protein_pairs(options.folder))
+    pairs = list(protein_pairs(options.folder, "val"))
     for network in options.networks:
         annotator = Annotator(network, options.device)
         print(f"\n{Path(network).stem}, {len(orientations)} orientations\n")
         print(table_head("map", "recall: lowest", "mean", "highest", "precision: lowest", "mean", "highest"))
         maps = []
-        for pair in pairs:
-            maps.append(judged_turned(annotator, pair, orientations))
+        for pair, structure in pairs:
+            maps.append(judged_turned(annotator, pair, structure, orientations))
             figures = [residues.figures() for residues in maps[-1]]
             columns = [[f.recall for f in figures], [f.precision for f in figures]]
             cells = [f"{of(column):.3f}" for column in columns for of in (np.nanmin, np.nanmean, np.nanmax)]

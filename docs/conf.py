@@ -15,10 +15,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "tools")]
 
-from pages import write_pages  # noqa: E402
-from sphinx.application import Sphinx  # noqa: E402
+from pages import write_pages
+from sphinx.application import Sphinx
 
-from haruspex_infer import __version__  # noqa: E402
+from haruspex_infer import __version__
 
 project = "Haruspex"
 author = "The Haruspex authors"

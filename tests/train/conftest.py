@@ -1,5 +1,8 @@
 """Fixtures for the tests of training: a library of models small enough to make on the spot."""
 
+import importlib
+from pathlib import Path
+
 import pytest
 import torch
 from loopback import Archive, add_entry
@@ -16,6 +19,13 @@ from haruspex_train.validation import HeldOut
 def one_thread():
     """Small tensors gain nothing from threads, and tests may run side by side."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def benchmark_called(monkeypatch):
+    """Import a benchmark by its name, as they import each other."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    return importlib.import_module
 
 
 @pytest.fixture(scope="module")

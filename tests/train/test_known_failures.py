@@ -1,8 +1,5 @@
 """What the benchmark of known failures is made of: maps of whole models, what it counts, and its pictures."""
 
-import importlib
-from pathlib import Path
-
 import numpy as np
 import pytest
 from peptides import HELIX as HELICAL
@@ -14,16 +11,13 @@ from haruspex_infer.classes import HELIX, OTHER, STRAND
 from haruspex_infer.sampling import sample
 from haruspex_infer.structure import from_gemmi
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 POLYPROLINE = (-75.0, 145.0)
 
 
 @pytest.fixture
-def modules(monkeypatch):
-    """The benchmark's modules, which import each other by name."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    names = ("simulating", "annotated", "known_failures", "sections")
-    return [importlib.import_module(name) for name in names]
+def modules(benchmark_called):
+    """The benchmark and the modules that it imports."""
+    return [benchmark_called(name) for name in ("simulating", "annotated", "known_failures", "sections")]
 
 
 def peptide(torsions):

@@ -1,8 +1,5 @@
 """Simulated twins of experimental maps, and what is exchanged between the two."""
 
-import importlib
-from pathlib import Path
-
 import numpy as np
 import pytest
 from peptides import HELIX as HELICAL
@@ -13,20 +10,17 @@ from haruspex_infer.grid import Grid
 from haruspex_infer.sampling import sample
 from haruspex_infer.structure import from_gemmi
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 GRID = Grid((40, 36, 44), (1.1, 1.1, 1.1), (-20.0, -19.0, -23.0))
 
 
 @pytest.fixture
-def twins(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("twins")
+def twins(benchmark_called):
+    return benchmark_called("twins")
 
 
 @pytest.fixture
-def shells(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("shells")
+def shells(benchmark_called):
+    return benchmark_called("shells")
 
 
 @pytest.fixture
